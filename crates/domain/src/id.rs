@@ -31,6 +31,13 @@ impl EventId {
         Self::new(at, random)
     }
 
+    /// The id with these 16 bytes, if they are a version 7 id.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        let id = Uuid::from_bytes(bytes);
+        (id.get_version_num() == 7).then_some(Self(id))
+    }
+
     /// The 16 bytes, for associated data and keys of maps.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
@@ -134,6 +141,8 @@ mod tests {
         let late = EventId::now(Timestamp::from_micros(2_000_000));
         assert!(early < late);
         assert_eq!(early.to_string().parse(), Ok(early));
+        assert_eq!(EventId::from_bytes(*early.as_bytes()), Some(early));
+        assert_eq!(EventId::from_bytes([0; 16]), None);
         assert_ne!(EventId::now(Timestamp::from_micros(5)), EventId::now(Timestamp::from_micros(5)));
     }
 
