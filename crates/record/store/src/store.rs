@@ -1,0 +1,237 @@
+//! Opening the databases, and the two ways to use them: read from the pool, write in a [`Tx`].
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::any::AnyPoolOptions;
+use sqlx::{Any, AnyPool, Executor, Row};
+
+use crate::{Blobs, Engine, Folder, migrate};
+
+/// A transaction that may write. Use it as `&mut **tx`.
+pub type Tx<'c> = sqlx::Transaction<'c, Any>;
+
+/// Where things lie.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `sqlite:PATH` (the path as it is, nothing escaped) or `postgres://…`.
+    pub sql: String,
+    /// The folder of the blobs.
+    pub blobs: PathBuf,
+}
+
+/// A store that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Neither engine.
+    #[error("database `{given}` is neither `sqlite:PATH` nor `postgres://…`")]
+    Url {
+        /// The scheme given; never the whole URL, which may hold a password.
+        given: String,
+    },
+    /// A file or folder cannot be made or opened.
+    #[error("could not open `{path}`")]
+    Io {
+        /// Which one.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("the database could not be opened")]
+    Sql(#[from] sqlx::Error),
+    /// Written by a newer Haris.
+    #[error("the database has schema {found}, this binary knows {known}: start the newer version of Haris again")]
+    Newer {
+        /// The database's schema.
+        found: i64,
+        /// This binary's schema.
+        known: i64,
+    },
+    /// The server is set up to lose what it acknowledged.
+    #[error("PostgreSQL runs with `{setting}` = {value}: what it acknowledges may be lost; set it to on")]
+    NotDurable {
+        /// Which setting.
+        setting: &'static str,
+        /// What it is.
+        value: String,
+    },
+}
+
+/// The databases and blobs of one Haris. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    readers: AnyPool,
+    /// On PostgreSQL the same pool as `readers`.
+    writers: AnyPool,
+    blobs: Arc<dyn Blobs>,
+}
+
+/// Readers of an embedded database: pages and commands, while the sealer reads its tail.
+const SQLITE_READERS: u32 = 4;
+/// Well under the 100 connections of a PostgreSQL as it is installed, with several of us on it.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a writer waits for those before it. A rebuild of a large log holds on for minutes.
+const ACQUIRE_WAIT: Duration = Duration::from_secs(120);
+
+impl Store {
+    /// Opens both, making and migrating what is not there yet.
+    ///
+    /// # Errors
+    /// A URL of neither engine, files or databases that cannot be opened, a schema newer than this
+    /// binary, a PostgreSQL that would lose acknowledged commits.
+    pub async fn open(options: StoreOptions) -> Result<Self, OpenError> {
+        let blobs = Folder::open(&options.blobs).map_err(|source| io_error(&options.blobs, source))?;
+        Self::open_with(&options.sql, Arc::new(blobs)).await
+    }
+
+    /// As [`Store::open`], with blobs from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_with(sql: &str, blobs: Arc<dyn Blobs>) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let (engine, readers, writers) = if let Some(path) = sql.strip_prefix("sqlite:") {
+            let (readers, writers) = open_sqlite(Path::new(path)).await?;
+            (Engine::Sqlite, readers, writers)
+        } else if sql.starts_with("postgres://") || sql.starts_with("postgresql://") {
+            let pool = open_postgres(sql).await?;
+            (Engine::Postgres, pool.clone(), pool)
+        } else {
+            let given = sql.split(':').next().unwrap_or_default().chars().take(32).collect();
+            return Err(OpenError::Url { given });
+        };
+        let store = Self(Arc::new(Inner { engine, readers, writers, blobs }));
+        let mut tx = store.begin().await?;
+        migrate::run(&mut tx, engine).await?;
+        tx.commit().await?;
+        Ok(store)
+    }
+
+    /// Which database answers.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.0.engine
+    }
+
+    /// For reading. On SQLite these connections refuse to write.
+    #[must_use]
+    pub fn pool(&self) -> &AnyPool {
+        &self.0.readers
+    }
+
+    /// A transaction that may write. On SQLite it holds the one write lock until it ends.
+    ///
+    /// # Errors
+    /// When no connection can be had.
+    pub async fn begin(&self) -> Result<Tx<'static>, sqlx::Error> {
+        match self.0.engine {
+            // A deferred transaction that reads first and then writes can fail with a stale
+            // snapshot; one that takes the lock at once cannot.
+            Engine::Sqlite => self.0.writers.begin_with("BEGIN IMMEDIATE").await,
+            Engine::Postgres => self.0.writers.begin().await,
+        }
+    }
+
+    /// The blobs.
+    #[must_use]
+    pub fn blobs(&self) -> &Arc<dyn Blobs> {
+        &self.0.blobs
+    }
+
+    /// Makes deleted rows unreadable in the database's own files, as far as the engine can:
+    /// SQLite overwrites them (secure_delete) and here empties its write-ahead log; PostgreSQL
+    /// drops dead rows from the pages of `table`, while its write-ahead log ages by its own rules.
+    ///
+    /// # Errors
+    /// When the database refuses, or readers keep the write-ahead log in use for seconds on end.
+    pub async fn scrub(&self, table: &'static str) -> Result<(), sqlx::Error> {
+        match self.0.engine {
+            Engine::Sqlite => {
+                for _ in 0..50 {
+                    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.0.writers).await?;
+                    // First column: 1 when a reader was in the way.
+                    if row.try_get::<i64, _>(0)? == 0 {
+                        return Ok(());
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(sqlx::Error::Protocol("the write-ahead log stayed in use and could not be emptied".into()))
+            }
+            Engine::Postgres => {
+                let vacuum = sqlx::AssertSqlSafe(format!("VACUUM {table}"));
+                sqlx::raw_sql(vacuum).execute(&self.0.writers).await.map(|_| ())
+            }
+        }
+    }
+
+    /// Ends every connection. On SQLite this also folds the write-ahead log into the database.
+    pub async fn close(&self) {
+        self.0.readers.close().await;
+        self.0.writers.close().await;
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<(AnyPool, AnyPool), OpenError> {
+    // SQLite gives its WAL and shared-memory files the mode of the database; ours is 0600.
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map_err(|source| io_error(path, source))?;
+    let url = format!("sqlite:{}", escape(&path.to_string_lossy()));
+    let writers = AnyPoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_WAIT)
+        .after_connect(|connection, _| Box::pin(async move { sqlite_settings(connection, false).await }))
+        .connect(&url)
+        .await?;
+    let readers = AnyPoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(|connection, _| Box::pin(async move { sqlite_settings(connection, true).await }))
+        .connect(&url)
+        .await?;
+    Ok((readers, writers))
+}
+
+async fn sqlite_settings(connection: &mut sqlx::AnyConnection, reader: bool) -> Result<(), sqlx::Error> {
+    // FULL: a commit is on the disk when it returns. temp_store: what SQLite spills never reaches
+    // a temporary file. secure_delete: a destroyed key leaves no bytes in free pages.
+    let settings = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; \
+        PRAGMA foreign_keys=ON; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;";
+    connection.execute(settings).await?;
+    if reader {
+        connection.execute("PRAGMA query_only=ON").await?;
+    }
+    Ok(())
+}
+
+async fn open_postgres(url: &str) -> Result<AnyPool, OpenError> {
+    let pool =
+        AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(ACQUIRE_WAIT).connect(url).await?;
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let row = sqlx::query("SELECT current_setting($1)").bind(setting).fetch_one(&pool).await?;
+        let value: String = row.try_get(0)?;
+        if value == "off" {
+            return Err(OpenError::NotDurable { setting, value });
+        }
+    }
+    Ok(pool)
+}
+
+/// The URL's path is percent-decoded, and a `?` or `#` would end it.
+fn escape(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
+}
+
+fn io_error(path: &Path, source: std::io::Error) -> OpenError {
+    OpenError::Io { path: path.display().to_string(), source }
+}
