@@ -1,0 +1,51 @@
+//! What the documents promise exists: files that they link to, and the two commands of the README.
+
+use std::fs;
+
+/// The documents that a newcomer, an auditor and a developer are sent to.
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "docs/stores.md",
+    "docs/threat-model.md",
+    "docs/recipes/add-a-detector.md",
+    "docs/recipes/add-a-protocol.md",
+    "bench/README.md",
+];
+
+#[test]
+fn the_documents_exist() {
+    let missing: Vec<&&str> = DOCUMENTS.iter().filter(|name| !super::root().join(name).is_file()).collect();
+    assert!(missing.is_empty(), "missing: {missing:?}");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let root = super::root();
+    for name in DOCUMENTS.iter().filter(|name| name.ends_with(".md")) {
+        let path = root.join(name);
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            assert!(path.parent().unwrap().join(target).exists(), "{name} links to {target}, which is not there");
+        }
+    }
+}
+
+#[test]
+fn the_readmes_two_commands_are_there_to_run() {
+    let root = super::root();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(readme.contains("cargo run --release -- serve"), "the README shows how to start");
+    assert!(readme.contains("./test"), "the README shows how to test");
+    assert!(root.join("test").is_file());
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains(r#"default-members = ["crates/talk/cli"]"#), "`cargo run` means `haris`");
+}
