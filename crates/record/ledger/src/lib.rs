@@ -1,1 +1,41 @@
-//! 
+//! The ledger: one way to write, tables that fold from it, and the seal that makes it provable.
+//!
+//! An event enters through [`Ledger::append`] (a command) or [`Ledger::ingest`] (a spool's batch): one SQL transaction
+//! holds its row, its payload keys, its search terms and every fold. Within a second the sealer turns new rows into
+//! tiles and entry bundles, then writes a signed checkpoint as a SQL row, then publishes a copy of it. From then on the
+//! bundles are the truth and the rows a cache.
+//!
+//! Leaf indices have no gaps and follow the order of commits: an append first locks its log's counter row and moves it
+//! in the same transaction.
+
+mod anchor;
+mod append;
+mod erase;
+mod error;
+mod hold;
+mod keys;
+mod ledger;
+mod payload;
+mod process;
+mod projection;
+mod read;
+mod rebuild;
+mod seal;
+mod search;
+mod ship;
+mod status;
+mod tiles;
+
+pub use append::Appended;
+pub use erase::{Erase, EraseBy, Erased};
+pub use error::{AppendError, EraseError, OpenError, ReadError, RebuildError, SealError, ShipError};
+pub use hold::{HOLD_EVENTS_MAX, Hold, HoldScope};
+pub use ledger::{Ledger, Options};
+pub use payload::Payload;
+pub use process::{PreviousBoot, ProcessCounters, ProcessStart};
+pub use projection::{Folded, Projection};
+pub use read::{CheckpointRow, EventRow, Located, ProofState};
+pub use rebuild::{Difference, Rebuilt};
+pub use seal::{Sealed, SealedLog};
+pub use status::{LedgerStatus, LogStatus};
+pub use tiles::LogTiles;

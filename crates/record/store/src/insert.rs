@@ -57,12 +57,12 @@ pub async fn insert<const N: usize>(
     tx: &mut Tx<'_>,
     table: &'static str,
     columns: [&'static str; N],
-    rows: impl IntoIterator<Item = [Value; N]>,
+    rows: Vec<[Value; N]>,
     tail: &'static str,
 ) -> Result<u64, sqlx::Error> {
-    let mut rows = rows.into_iter().peekable();
+    let mut rows = rows.into_iter();
     let mut inserted = 0;
-    while rows.peek().is_some() {
+    while rows.len() > 0 {
         let chunk: Vec<_> = rows.by_ref().take(ROWS_PER_STATEMENT).collect();
         let sql = statement(table, &columns, chunk.len(), tail);
         // Only the full-length statement recurs often enough to be worth a place in the cache.

@@ -37,8 +37,9 @@ async fn many_rows_go_in_and_come_back() {
         let row = |n: i64| {
             [Value::from(n << 33), Value::from(vec![0, 255]), Value::MaybeText((n % 2 == 0).then(|| "x".into()))]
         };
-        assert_eq!(insert(&mut tx, "t", ["n", "b", "s"], (0..1001).map(row), "").await.unwrap(), 1001);
-        let again = insert(&mut tx, "t", ["n", "b", "s"], (1000..1002).map(row), "ON CONFLICT DO NOTHING").await;
+        assert_eq!(insert(&mut tx, "t", ["n", "b", "s"], (0..1001).map(row).collect(), "").await.unwrap(), 1001);
+        let again =
+            insert(&mut tx, "t", ["n", "b", "s"], (1000..1002).map(row).collect(), "ON CONFLICT DO NOTHING").await;
         assert_eq!(again.unwrap(), 1);
         tx.commit().await.unwrap();
         let row = sqlx::query("SELECT COUNT(*) AS rows, MAX(n) AS last, COUNT(s) AS texts FROM t");

@@ -1,0 +1,96 @@
+//! From a spool into the ledger: read, append, release, again.
+
+use std::time::Duration;
+
+use haris_spool::{Position, ReadError as SpoolReadError, Spool};
+use tokio::sync::watch;
+
+use crate::{Ledger, ShipError};
+
+/// One transaction's worth: long enough to share its sync, short enough that a command waits little behind it.
+const RECORDS_PER_BATCH: usize = 1_000;
+/// What of a spool is held in memory at once.
+const BYTES_PER_BATCH: usize = 8 << 20;
+/// After an error, before trying again. The events wait in the spool meanwhile.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Requests that finish together are shipped together: a batch costs two syncs however long it is.
+const GATHER: Duration = Duration::from_millis(50);
+
+impl Ledger {
+    /// Ships what the spool holds now, and gives how many events that were.
+    ///
+    /// # Errors
+    /// When the spool cannot be read or the ledger refuses.
+    pub async fn drain(&self, spool: &Spool, name: &str) -> Result<usize, ShipError> {
+        let mut from = self.ship_from(spool, name).await?;
+        let mut shipped = 0;
+        loop {
+            let (next, count) = self.ship_batch(spool, name, from).await?;
+            shipped += count;
+            if next == from {
+                return Ok(shipped);
+            }
+            from = next;
+        }
+    }
+
+    /// Ships until `stop` says true or its sender is gone, then what is left. Errors are logged and tried again.
+    pub async fn ship(&self, spool: Spool, name: &str, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow_and_update() {
+            let from = match self.drain_to(&spool, name).await {
+                Ok(from) => from,
+                Err(error) => {
+                    report(name, &error);
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY_AFTER) => continue,
+                        changed = stop.changed() => if changed.is_err() { break } else { continue },
+                    }
+                }
+            };
+            tokio::select! {
+                () = spool.wait_readable(from) => tokio::time::sleep(GATHER).await,
+                changed = stop.changed() => if changed.is_err() { break },
+            }
+        }
+        if let Err(error) = self.drain(&spool, name).await {
+            report(name, &error);
+        }
+    }
+
+    async fn drain_to(&self, spool: &Spool, name: &str) -> Result<Position, ShipError> {
+        self.drain(spool, name).await?;
+        Ok(self.spool_position(name).await?)
+    }
+
+    /// Where to go on. What was shipped before a crash may still lie in the spool: it is released here.
+    async fn ship_from(&self, spool: &Spool, name: &str) -> Result<Position, ShipError> {
+        let recorded = self.spool_position(name).await?;
+        spool.release(recorded);
+        Ok(recorded)
+    }
+
+    async fn ship_batch(&self, spool: &Spool, name: &str, from: Position) -> Result<(Position, usize), ShipError> {
+        let reader = spool.clone();
+        let read = tokio::task::spawn_blocking(move || reader.read(from, RECORDS_PER_BATCH, BYTES_PER_BATCH));
+        let batch = match read.await.expect("reading a spool does not panic and is not aborted") {
+            Ok(batch) => batch,
+            // The spool keeps the damage on its own list, which status and fsck show. What follows must not be lost too.
+            Err(SpoolReadError::Damaged { damage }) => {
+                tracing::error!(spool = name, %damage, "a stretch of the spool is unreadable; shipping goes on after it");
+                self.ingest(name, &[], damage.to).await?;
+                return Ok((damage.to, 0));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if batch.next == from {
+            return Ok((from, 0));
+        }
+        let count = self.ingest(name, &batch.records, batch.next).await?;
+        spool.release(batch.next);
+        Ok((batch.next, count))
+    }
+}
+
+fn report(spool: &str, error: &ShipError) {
+    tracing::error!(spool, error = %crate::error::chain(error), "events stay in the spool");
+}
