@@ -198,6 +198,16 @@ pub enum ReadError {
         /// The oldest segment that is left.
         oldest: u64,
     },
+    /// The spool never held this: its directory was replaced or put back from a copy. Waiting would ship nothing, ever.
+    #[error(
+        "{from} lies beyond everything in this spool, whose newest segment is {newest}; its directory was replaced or put back from a copy"
+    )]
+    Ahead {
+        /// What was asked for.
+        from: Position,
+        /// The newest segment.
+        newest: u64,
+    },
     /// A durable record cannot be read any more. Reading goes on at `damage.to` when the caller says so by asking for it.
     #[error("spool is damaged at {damage}; what follows can be read from {resume}", resume = damage.to)]
     Damaged {
