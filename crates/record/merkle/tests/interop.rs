@@ -1,5 +1,7 @@
 //! Code that we did not write must accept what we write: tiles, checkpoints, proofs.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod support;
 
 use std::cell::RefCell;

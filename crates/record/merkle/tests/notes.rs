@@ -1,5 +1,7 @@
 //! Notes, checkpoints, cosignatures, proof files and policies: the specifications' own vectors first.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod support;
 
 use haris_merkle::key::{BadKey, BadSignature};

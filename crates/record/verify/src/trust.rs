@@ -1,0 +1,135 @@
+//! Whom the auditor believes. Keys come from the command line or a policy file, never from a bundle.
+
+use haris_merkle::key::KeyKind;
+use haris_merkle::{Checkpoint, Note, Policy, VerifierKey};
+
+/// Keys and policy that the auditor brought along.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Keys of logs and of witnesses. A key is a log's when its name is the log's origin.
+    pub keys: Vec<VerifierKey>,
+    /// A tlog-policy: log keys, witnesses and how many of them must have signed.
+    pub policy: Option<Policy>,
+}
+
+/// What the given keys say of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vouched {
+    /// The log's keys that signed, as `name+id` and type.
+    pub signed_by: Vec<String>,
+    /// When the log says it signed, in POSIX seconds: the operator's clock.
+    pub sealed_by: Option<u64>,
+    /// Witnesses that signed, with their times.
+    pub witnesses: Vec<(String, u64)>,
+    /// From when on enough witnesses had signed: by the policy's quorum, or with keys alone the first witness.
+    pub witnessed_by: Option<u64>,
+    /// Why the checkpoint is not believed; empty when it is.
+    pub problems: Vec<String>,
+    /// The policy's quorum is the only thing that is missing; an anchor in a witnessed log makes up for it.
+    pub quorum_missing: bool,
+}
+
+impl Trust {
+    /// Checks a checkpoint's note against the given keys.
+    #[must_use]
+    pub fn vouch(&self, checkpoint: &Checkpoint, note: &Note) -> Vouched {
+        let mut vouched = Vouched::default();
+        let logs = self.policy.iter().flat_map(Policy::logs);
+        let of_log: Vec<&VerifierKey> =
+            unique(self.keys.iter().chain(logs).filter(|key| key.name() == checkpoint.origin));
+        if of_log.is_empty() {
+            vouched.problems.push(format!(
+                "no key for `{}` was given; get it from someone you trust and pass it with --key",
+                checkpoint.origin
+            ));
+        }
+        for kind in [KeyKind::Ed25519, KeyKind::CosignatureEd25519, KeyKind::CosignatureMlDsa44] {
+            // Of several keys of one type (a rotation) one must have signed. Of several types each must: whoever can
+            // forge the older one must not be able to leave out the newer.
+            let of_kind: Vec<&VerifierKey> = of_log.iter().copied().filter(|key| key.kind() == kind).collect();
+            if of_kind.is_empty() {
+                continue;
+            }
+            let mut signed = false;
+            for key in of_kind {
+                match check(key, note) {
+                    Some(Ok(at)) => {
+                        signed = true;
+                        vouched.signed_by.push(format!("{} ({})", label(key), kind.name()));
+                        vouched.sealed_by = vouched.sealed_by.max(at);
+                    }
+                    Some(Err(why)) => vouched.problems.push(why),
+                    None => {}
+                }
+            }
+            if !signed {
+                let why = format!(
+                    "the checkpoint carries no {} signature by a given key of `{}`",
+                    kind.name(),
+                    checkpoint.origin
+                );
+                vouched.problems.push(why);
+            }
+        }
+        self.witnesses(&of_log, note, &mut vouched);
+        vouched
+    }
+
+    fn witnesses(&self, of_log: &[&VerifierKey], note: &Note, vouched: &mut Vouched) {
+        let of_policy = self.policy.iter().flat_map(Policy::witnesses);
+        let candidates = unique(self.keys.iter().chain(of_policy).filter(|key| key.kind().is_timestamped()));
+        let mut signed: Vec<(&VerifierKey, u64)> = Vec::new();
+        for key in candidates {
+            // The operator's own key under another name is no witness.
+            if of_log.iter().any(|log| log.name() == key.name() || log.public_key() == key.public_key()) {
+                continue;
+            }
+            match check(key, note) {
+                Some(Ok(at)) => signed.push((key, at.unwrap_or(0))),
+                Some(Err(why)) => vouched.problems.push(why),
+                None => {}
+            }
+        }
+        let time = |key: &VerifierKey| signed.iter().find(|(known, _)| *known == key).map(|(_, at)| *at);
+        vouched.witnessed_by = signed.iter().map(|(_, at)| *at).filter(|at| *at > 0).min();
+        if let Some(policy) = self.policy.as_ref().filter(|policy| policy.asks_for_witnesses()) {
+            match policy.quorum(time) {
+                Some(at) => vouched.witnessed_by = at.filter(|at| *at > 0),
+                None => {
+                    vouched.witnessed_by = None;
+                    vouched.quorum_missing = true;
+                }
+            }
+        }
+        vouched.witnesses = signed.into_iter().map(|(key, at)| (key.name().to_owned(), at)).collect();
+    }
+}
+
+/// Whether `key` has signed: none if no line claims so.
+fn check(key: &VerifierKey, note: &Note) -> Option<Result<Option<u64>, String>> {
+    let lines = note.signatures().iter().filter(|line| line.name == key.name() && line.id == key.id());
+    let mut answer = None;
+    for line in lines {
+        match key.verify(note.text(), &line.blob) {
+            Ok(at) => answer = Some(Ok(at)),
+            Err(error) => return Some(Err(error.to_string())),
+        }
+    }
+    answer
+}
+
+/// `name+id`: what a person compares.
+#[must_use]
+pub fn label(key: &VerifierKey) -> String {
+    format!("{}+{}", key.name(), hex::encode(key.id()))
+}
+
+fn unique<'a>(keys: impl Iterator<Item = &'a VerifierKey>) -> Vec<&'a VerifierKey> {
+    let mut all: Vec<&VerifierKey> = Vec::new();
+    for key in keys {
+        if !all.contains(&key) {
+            all.push(key);
+        }
+    }
+    all
+}
