@@ -38,6 +38,9 @@ pub enum OpenError {
         /// Its origin.
         origin: String,
     },
+    /// The keys cannot sign under that origin.
+    #[error("the keys cannot sign for this log")]
+    Sign(#[from] SignError),
     /// Rows, tiles and checkpoint do not fit each other.
     #[error("the {log} log is damaged: {what}; run `haris ledger fsck`, then restore from a backup")]
     Damaged {

@@ -79,15 +79,16 @@ impl Ledger {
         let origins = origins(&options, &recorded)?;
         let face = |log: Log| {
             let origin = origins[log as usize].clone();
-            let signers = options.keys.log_signers(log, &origin);
+            let signers = options.keys.log_signers(log, &origin)?;
             let verifier_keys = signers.iter().map(|signer| signer.key().clone()).collect();
-            LogFace { origin, signers, verifier_keys }
+            Ok::<_, OpenError>(LogFace { origin, signers, verifier_keys })
         };
+        let logs = [face(Log::Evidence)?, face(Log::Traffic)?];
         let mut projections: Vec<Box<dyn Projection>> =
             vec![Box::new(hold::Holds), Box::new(anchor::Anchors), Box::new(process::Processes)];
         projections.extend(options.projections);
         let ledger = Self(Arc::new(Inner {
-            logs: Log::ALL.map(face),
+            logs,
             store: options.store,
             keys: options.keys,
             node: options.node,
