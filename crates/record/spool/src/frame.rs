@@ -159,9 +159,10 @@ pub(crate) fn place(frame: &mut [u8], seed: Seed, offset: usize, group: usize) -
     let group = u32::try_from(group).expect("segments are bounded far below 4 GiB");
     frame[12..16].copy_from_slice(&group.to_le_bytes());
     let body_bytes = u32_at(frame, 8) as usize;
-    let checksum = seed.checksum(offset, &frame[8..FRAME_HEADER + body_bytes]);
+    let bytes = frame_bytes(body_bytes);
+    let checksum = seed.checksum(offset, &frame[8..bytes]);
     frame[4..8].copy_from_slice(&checksum.to_le_bytes());
-    frame_bytes(body_bytes)
+    bytes
 }
 
 /// Length in a segment of the finished frame that `frame` begins with.
@@ -202,7 +203,7 @@ pub(crate) fn parse(bytes: &[u8], seed: Seed, offset: usize) -> Found<'_> {
     if !offset.is_multiple_of(ALIGN) || group > offset || body_bytes as u64 > SEGMENT_BYTES_MAX {
         return Found::Nothing;
     }
-    let Some(checked) = bytes.get(8..FRAME_HEADER + body_bytes).filter(|_| frame_bytes(body_bytes) <= bytes.len()) else {
+    let Some(checked) = bytes.get(8..frame_bytes(body_bytes)) else {
         return Found::Longer(frame_bytes(body_bytes));
     };
     if seed.checksum(offset, checked) != u32_at(bytes, 4) {

@@ -224,7 +224,7 @@ fn fill(core: &Core, number: u64, path: &Path) -> io::Result<Arc<dyn DiskFile>> 
 }
 
 /// While nothing is written: is the open segment still there, and how much is free?
-fn look_after(core: &Core) {
+pub(crate) fn look_after(core: &Core) {
     let open = {
         let desk = core.desk.lock();
         desk.open_segment().filter(|_| !desk.broken().is_some()).map(|number| (number, desk.segments[&number].identity))

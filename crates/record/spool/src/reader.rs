@@ -74,7 +74,13 @@ impl Core {
     }
 
     /// Reads on in one segment. `true` when `end` was reached, `false` when enough was read.
-    fn read_segment(&self, file: &dyn DiskFile, seed: Seed, end: u64, reading: &mut Reading) -> Result<bool, ReadError> {
+    fn read_segment(
+        &self,
+        file: &dyn DiskFile,
+        seed: Seed,
+        end: u64,
+        reading: &mut Reading,
+    ) -> Result<bool, ReadError> {
         let narrow = |offset: u64| usize::try_from(offset).expect("segments are bounded far below 4 GiB");
         let mut buffer = Vec::new();
         let mut used = 0;

@@ -170,8 +170,8 @@ mod tests {
 
     fn any_payload() -> impl Strategy<Value = SealedPayload> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..80);
-        (any::<String>(), any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), 0..3_usize, 0..1_u64 << 53, bytes(), bytes()).prop_map(
-            |(name, commit, source_commit, stored, bytes, wrapped_key, ciphertext)| SealedPayload {
+        (any::<String>(), any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), 0..3_usize, 0..1_u64 << 53, bytes(), bytes())
+            .prop_map(|(name, commit, source_commit, stored, bytes, wrapped_key, ciphertext)| SealedPayload {
                 reference: PayloadRef {
                     key: format!("day:{name}"),
                     name,
@@ -182,8 +182,7 @@ mod tests {
                 },
                 wrapped_key,
                 ciphertext,
-            },
-        )
+            })
     }
 
     proptest! {

@@ -200,7 +200,8 @@ fn recover(
     for number in numbers.iter().rev() {
         let read = read(disk, dir, *number, false)?;
         let scan = frame::scan(&read.bytes, Seed::new(&lineage, *number), later_data);
-        let sound = read.header.as_ref().is_some_and(|header| header.lineage == lineage && header.bytes == read.identity.bytes);
+        let sound =
+            read.header.as_ref().is_some_and(|header| header.lineage == lineage && header.bytes == read.identity.bytes);
         let nothing_follows = found.is_empty() && sound;
         if nothing_follows && scan.used > scan.end {
             let at = Position { segment: *number, offset: scan.end as u64 };
@@ -211,8 +212,8 @@ fn recover(
             // Made ahead and never needed, or torn before its first group was whole. The number can be used again,
             // since no reader was ever led past a segment without frames, except past the oldest. That one stays:
             // numbers must go on growing, and it may be all that remembers them.
+            // Not synced: if it comes back, it is found unused again; and the next segment's name is synced anyway.
             disk.unlink(&read.path).map_err(io_error("remove", &read.path))?;
-            disk.sync_dir(dir).map_err(io_error("sync", dir))?;
             continue;
         }
         if nothing_follows {
@@ -261,7 +262,10 @@ fn link(found: &mut BTreeMap<u64, (Segment, Scan)>, damage: &mut Vec<Damage>) {
             && claimed.segment == *number
             && claimed.offset > segment.end
         {
-            segment.damage.push(segment.end..claimed.offset);
+            match segment.damage.last_mut() {
+                Some(last) if last.end == segment.end => last.end = claimed.offset,
+                _ => segment.damage.push(segment.end..claimed.offset),
+            }
             segment.end = claimed.offset;
         }
         let here = |offset| Position { segment: *number, offset };
@@ -281,4 +285,5 @@ fn link(found: &mut BTreeMap<u64, (Segment, Scan)>, damage: &mut Vec<Damage>) {
 }
 
 const HEADER_UNREADABLE: &str = "the segment's header is unreadable, of another spool, or names another length";
-pub(crate) const FRAMES_UNREADABLE: &str = "what was durable here cannot be read any more: the bytes were changed or lost";
+pub(crate) const FRAMES_UNREADABLE: &str =
+    "what was durable here cannot be read any more: the bytes were changed or lost";

@@ -173,8 +173,10 @@ impl Drop for PoisonOnPanic<'_> {
 
 impl Core {
     pub(crate) fn append(&self, draft: &Draft, payloads: Vec<SealedPayload>) -> Result<Durable, Refused> {
-        let mut tail = Vec::with_capacity(payloads.iter().map(|p| p.ciphertext.len() + p.wrapped_key.len() + 256).sum());
-        record::encode_payloads(&payloads, &mut tail).map_err(|TooLong(what)| unfit(format!("its {what} is too long")))?;
+        let mut tail =
+            Vec::with_capacity(payloads.iter().map(|p| p.ciphertext.len() + p.wrapped_key.len() + 256).sum());
+        record::encode_payloads(&payloads, &mut tail)
+            .map_err(|TooLong(what)| unfit(format!("its {what} is too long")))?;
         let references: Vec<PayloadRef> = payloads.into_iter().map(|payload| payload.reference).collect();
 
         let mut desk = self.desk.lock();
@@ -182,14 +184,13 @@ impl Core {
         desk.source.n += 1;
         let desk = &mut *desk;
         let at = frame::start(&mut desk.queue.frames);
-        let written = draft
-            .stamp(&desk.source, &references)
-            .map_err(|error| error.to_string())
-            .and_then(|leaf| match record::encode(&leaf, &tail, &mut desk.queue.frames) {
+        let written = draft.stamp(&desk.source, &references).map_err(|error| error.to_string()).and_then(|leaf| {
+            match record::encode(&leaf, &tail, &mut desk.queue.frames) {
                 Ok(()) if desk.queue.frames.len() - at <= self.options.record_bytes_max => Ok(leaf),
                 Ok(()) => Err(format!("it is over {} bytes long", self.options.record_bytes_max)),
                 Err(TooLong(what)) => Err(format!("its {what} is too long")),
-            });
+            }
+        });
         match written {
             Ok(leaf) => {
                 frame::finish(&mut desk.queue.frames, at, desk.source.n);

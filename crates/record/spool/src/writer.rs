@@ -206,14 +206,7 @@ impl Writer {
     }
 }
 
-fn put(
-    core: &Core,
-    open: &OpenSegment,
-    lead: &[u8],
-    group: usize,
-    frames: &[u8],
-    start: usize,
-) -> Result<(), String> {
+fn put(core: &Core, open: &OpenSegment, lead: &[u8], group: usize, frames: &[u8], start: usize) -> Result<(), String> {
     let write = |bytes: &[u8], at: usize| {
         open.file.write_at(bytes, at as u64).map_err(|error| failed("writing", open.number, error))
     };
@@ -229,9 +222,10 @@ fn put(
 pub(crate) fn still_named(core: &Core, number: u64, identity: Identity) -> Result<(), String> {
     match core.disk.identity(&core.path(number)) {
         Ok(found) if found == identity => Ok(()),
-        Ok(found) if found.inode == identity.inode && found.device == identity.device => {
-            Err(format!("segment {number} was cut or grown from outside: it has {} bytes, not {}", found.bytes, identity.bytes))
-        }
+        Ok(found) if found.inode == identity.inode && found.device == identity.device => Err(format!(
+            "segment {number} was cut or grown from outside: it has {} bytes, not {}",
+            found.bytes, identity.bytes
+        )),
         Ok(_) => Err(format!("segment {number} was replaced by another file")),
         Err(error) => Err(format!("segment {number} lost its name: {error}")),
     }

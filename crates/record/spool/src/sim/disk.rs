@@ -43,8 +43,6 @@ pub(super) enum Sync {
     Parent,
     /// The spool's directory when opening, before anything in it is trusted.
     Sweep,
-    /// The directory, after an unused segment was removed when opening.
-    Discard,
     /// What recovery found last, written again.
     Renew,
     /// A new segment's zeros and header, before it gets its name.
@@ -58,16 +56,8 @@ pub(super) enum Sync {
 }
 
 impl Sync {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Parent,
-        Self::Sweep,
-        Self::Discard,
-        Self::Renew,
-        Self::Fill,
-        Self::Name,
-        Self::Group,
-        Self::Remove,
-    ];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Parent, Self::Sweep, Self::Renew, Self::Fill, Self::Name, Self::Group, Self::Remove];
 }
 
 #[derive(Default)]
@@ -356,8 +346,9 @@ impl Disk for SimDisk {
         let mut world = self.0.lock();
         world.operation()?;
         world.inode(path)?;
-        let purpose = if world.opening { Sync::Discard } else { Sync::Remove };
-        world.change(Entry::Unset(path.to_owned()), is_segment(path).then_some(purpose));
+        // An unused segment that goes while opening is nobody's loss.
+        let purpose = (is_segment(path) && !world.opening).then_some(Sync::Remove);
+        world.change(Entry::Unset(path.to_owned()), purpose);
         Ok(())
     }
 

@@ -74,8 +74,10 @@ struct History<'a> {
     events: BTreeMap<EventId, Known>,
     boot: u64,
     ids: u64,
-    /// Where the ledger is, and what it has taken.
+    /// Where the ledger is.
     shipped: Position,
+    /// Boot and `n` of what it has taken.
+    released: BTreeSet<(u64, u64)>,
     /// Segments before this were reported gone.
     gone_before: u64,
 }
@@ -84,8 +86,8 @@ pub(super) fn run_history(seed: u64, ignore: Option<Sync>, seen: &mut Seen) -> R
     let disk = SimDisk::new(seed, ignore);
     let random = Random::new(seed);
     let shipped = Position::START;
-    let mut history =
-        History { random, disk, seen, events: BTreeMap::new(), boot: 0, ids: 0, shipped, gone_before: 0 };
+    let (events, released) = (BTreeMap::new(), BTreeSet::new());
+    let mut history = History { random, disk, seen, events, boot: 0, ids: 0, shipped, released, gone_before: 0 };
     for _ in 0..CRASHES_PER_DISK {
         history.life().map_err(|what| Violation { seed, what })?;
     }
@@ -108,8 +110,7 @@ impl History<'_> {
             end_at_group: self.random.percent(30).then(|| 1 + self.random.below(12)),
             end_at_entry: self.random.percent(30).then(|| 1 + self.random.below(8)),
             fault_at: self.random.percent(25).then(|| {
-                let fault =
-                    if self.random.percent(50) { Fault::Io } else { Fault::Full(1 + self.random.below(20)) };
+                let fault = if self.random.percent(50) { Fault::Io } else { Fault::Full(1 + self.random.below(20)) };
                 (at(&mut self.random), fault)
             }),
         };
@@ -178,7 +179,12 @@ impl History<'_> {
                 return Err(format!("{id} was altered"));
             }
             let place = (known.boot, known.n);
-            let follows = if known.boot == last.0 { known.n == last.1 + 1 } else { known.boot > last.0 };
+            let follows = if known.boot == last.0 {
+                known.n == last.1 + 1
+            } else {
+                // What is durable of a boot starts at 1, unless the beginning was shipped.
+                known.boot > last.0 && (known.n == 1 || self.released.contains(&(known.boot, known.n - 1)))
+            };
             if !follows {
                 return Err(format!("boot and n {place:?} come after {last:?}"));
             }
@@ -197,7 +203,6 @@ impl History<'_> {
         {
             return Err(format!("{id}, n {} of boot {}, was acknowledged and is missing", known.n, known.boot));
         }
-        // Of a boot, what is durable starts at 1 unless the beginning was shipped.
         Ok(())
     }
 
@@ -352,6 +357,7 @@ impl History<'_> {
         for record in batch.records {
             let known = self.events.get_mut(&record.leaf.id).expect("shown above");
             known.fate = Fate::Released;
+            self.released.insert((known.boot, known.n));
             self.seen.released += 1;
         }
         core.release(self.shipped);
