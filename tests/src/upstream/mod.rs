@@ -13,6 +13,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -77,7 +78,7 @@ impl Mock {
             tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port on the loopback interface");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (router, memory) = router(true);
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(async move { axum::serve(at_once(listener), router).await });
         Self { address, memory }
     }
 
@@ -112,7 +113,14 @@ impl Mock {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, remember: bool) -> std::io::Result<()> {
-    axum::serve(listener, router(remember).0).await
+    axum::serve(at_once(listener), router(remember).0).await
+}
+
+/// Events go out when they are written, not when the kernel has gathered enough of them.
+fn at_once(listener: tokio::net::TcpListener) -> impl axum::serve::Listener<Addr = SocketAddr> {
+    listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    })
 }
 
 fn router(remember: bool) -> (Router, Memory) {
