@@ -1,0 +1,331 @@
+//! Connections and requests: accepts, bounds, authenticates, reads bodies, hands over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Buf as _;
+use http::{Method, Request, header};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tower::ServiceExt as _;
+
+use crate::bounds::MemoryLease;
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, answer, json};
+use crate::io::{Never, Reply, Response, Stall};
+use crate::problem::Problem;
+use crate::protocol::{self, PROTOCOLS, Protocol};
+use crate::{Caller, Counters, Wiring, models};
+
+/// The read buffer of a connection. Heads beyond it are refused by the HTTP library itself, so it is
+/// larger than the bound on headers, whose refusal explains itself.
+const CONNECTION_BUFFER_BYTES: usize = 32 << 10;
+
+/// After a failed `accept` (usually: no file descriptor left) there is a pause, not a loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A refused body is read to its end for at most this long: clients that write it whole before they
+/// read would otherwise see a reset instead of the reason.
+const DISCARD: Duration = Duration::from_secs(5);
+/// And at most so much of it.
+const DISCARD_BYTES_MAX: u64 = 64 << 20;
+
+/// Accepts connections until `shutdown` resolves, then lets open requests finish, for at most
+/// [`crate::Limits::drain`]; what is left then is cancelled and recorded as interrupted. Returns when
+/// no request is open: the spool can be closed after it.
+///
+/// Paths that no protocol claims go to `extra`.
+pub async fn serve(
+    listener: TcpListener,
+    wiring: Wiring,
+    extra: axum::Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let (stop, stopped) = watch::channel(false);
+    let (drain, draining) = watch::channel(false);
+    // Every connection and every exchange holds a receiver; when all are gone, nothing is open.
+    let (open, open_here) = watch::channel(());
+    let places = Arc::new(Semaphore::new(wiring.limits.connections));
+    let drain_time = wiring.limits.drain;
+    let gateway = Arc::new(Gateway::new(wiring, stopped, open_here.clone()));
+    let door = Door { gateway: Arc::clone(&gateway), extra };
+    tokio::pin!(shutdown);
+    loop {
+        let place = tokio::select! {
+            () = &mut shutdown => break,
+            place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
+        };
+        let stream = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "could not accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let (door, draining, open) = (door.clone(), draining.clone(), open_here.clone());
+        tokio::spawn(async move {
+            Counters::add(&door.gateway.wiring.counters.connections);
+            door.connection(stream, draining).await;
+            door.gateway.wiring.counters.connections.fetch_sub(1, Ordering::Relaxed);
+            drop((place, open));
+        });
+    }
+    drop(listener);
+    let _ = drain.send(true);
+    drop((door, gateway, open_here));
+    if tokio::time::timeout(drain_time, open.closed()).await.is_err() {
+        tracing::warn!("requests are still open after the time to drain; they are interrupted");
+        let _ = stop.send(true);
+        // Each writes its last event; the spool answers or refuses at once, so this ends.
+        let _ = tokio::time::timeout(drain_time, open.closed()).await;
+    }
+}
+
+#[derive(Clone)]
+struct Door {
+    gateway: Arc<Gateway>,
+    extra: axum::Router,
+}
+
+impl Door {
+    async fn connection(&self, stream: TcpStream, mut draining: watch::Receiver<bool>) {
+        let limits = &self.gateway.wiring.limits;
+        let _ = stream.set_nodelay(true);
+        let io = TokioIo::new(Stall::new(stream, limits.client_stall));
+        let service = service_fn(|request| self.request(request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_read)
+            .max_buf_size(CONNECTION_BUFFER_BYTES)
+            .serve_connection(io, service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            // Its errors are those of clients: resets, timeouts, nonsense. Nothing to tell anybody.
+            _ = connection.as_mut() => true,
+            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => false,
+        };
+        if !ended {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+
+    async fn request(&self, request: Request<Incoming>) -> Result<Response, Never> {
+        let path = request.uri().path();
+        let protocol = protocol::at_path(path);
+        if protocol.is_none() && path != "/v1" && !path.starts_with("/v1/") {
+            return Ok(self.extra(request).await);
+        }
+        let counters = &self.gateway.wiring.counters;
+        Counters::add(&counters.in_flight);
+        // Not only when it ends: also when the connection, and with it this future, is dropped.
+        let _leave = Leave(&counters.in_flight);
+        Ok(self.gateway_request(request, protocol).await)
+    }
+
+    async fn extra(&self, request: Request<Incoming>) -> Response {
+        let request = request.map(axum::body::Body::new);
+        let response = self.extra.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        response.map(Reply::Extra)
+    }
+
+    async fn gateway_request(&self, request: Request<Incoming>, protocol: Option<&'static dyn Protocol>) -> Response {
+        let gateway = &self.gateway;
+        let limits = &gateway.wiring.limits;
+        // Errors of paths without a protocol have the shape of the first.
+        let shape = protocol.unwrap_or(PROTOCOLS[0]);
+        let (head, body) = request.into_parts();
+        let header_bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let caller = match self.caller(&head.headers) {
+            Ok(caller) => caller,
+            Err(problem) => {
+                let response = gateway.refuse(&problem, shape, None, None).await;
+                return discard(body, 256 << 10, response).await;
+            }
+        };
+        if header_bytes > limits.header_bytes {
+            let message = format!("The headers have {header_bytes} bytes; at most {} are read.", limits.header_bytes);
+            let problem = Problem::new(431, "headers_too_large", "headers-too-large", message);
+            return self.refuse(&problem, shape, &caller, body).await;
+        }
+        match (protocol, &head.method, head.uri.path()) {
+            (Some(protocol), &Method::POST, _) => self.post(head, body, protocol, caller).await,
+            (None, &Method::GET | &Method::HEAD, "/v1/models") => {
+                let policy = gateway.wiring.policy.load();
+                json(200, models::list(&gateway.wiring.upstreams, &policy, &caller), None, None)
+            }
+            (None, &Method::GET | &Method::HEAD, path) if path.starts_with("/v1/models/") => {
+                let id = path["/v1/models/".len()..].replace("%2F", "/").replace("%2f", "/").replace("%3A", ":");
+                let found = models::one(&gateway.wiring.upstreams, &gateway.wiring.policy.load(), &caller, &id);
+                match found {
+                    Some(body) => json(200, body, None, None),
+                    None => {
+                        let message = "There is no such model for this key. `GET /v1/models` lists those there are.";
+                        let problem = Problem::new(404, "model_not_found", "unknown-model", message);
+                        gateway.refuse(&problem, shape, Some(&caller), None).await
+                    }
+                }
+            }
+            (Some(_), _, _) | (None, _, "/v1/models") => {
+                let problem = Problem::new(405, "method_not_allowed", "method-not-allowed", "Use another method here.");
+                self.refuse(&problem, shape, &caller, body).await
+            }
+            (None, _, _) => {
+                let message =
+                    "The gateway has no such endpoint: it answers /v1/chat/completions, /v1/embeddings and /v1/models.";
+                let problem = Problem::new(404, "unknown_url", "unknown-path", message);
+                self.refuse(&problem, shape, &caller, body).await
+            }
+        }
+    }
+
+    /// Who calls, by the bearer token.
+    fn caller(&self, headers: &http::HeaderMap) -> Result<Arc<Caller>, Problem> {
+        let refused = |reason, message: &str| Problem::new(401, "invalid_api_key", reason, message);
+        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let Some(token) = token else {
+            let message = "No API key was given. Send one of the gateway's own keys (hk_...) as bearer token.";
+            return Err(refused("unauthenticated", message));
+        };
+        let callers = self.gateway.wiring.callers.load();
+        let Some(caller) = callers.find(token) else {
+            let message = "The API key is not one that this gateway knows, or was revoked.";
+            return Err(refused("unauthenticated", message));
+        };
+        if caller.expires.is_some_and(|expires| expires <= (self.gateway.wiring.clock)()) {
+            return Err(refused("key-expired", "The API key has expired. Ask the gateway's operator for another."));
+        }
+        Ok(Arc::clone(caller))
+    }
+
+    async fn post(
+        &self,
+        head: http::request::Parts,
+        body: Incoming,
+        protocol: &'static dyn Protocol,
+        caller: Arc<Caller>,
+    ) -> Response {
+        let gateway = &self.gateway;
+        let limits = &gateway.wiring.limits;
+        let started = Instant::now();
+        let Some(place) = gateway.places.take(&caller.id, limits.caller_requests) else {
+            let message = "This key has as many requests open as it may. Wait for one to end, then try again.";
+            let problem = Problem::new(429, "too_many_requests", "concurrency", message).retry_after(1);
+            return self.refuse(&problem, protocol, &caller, body).await;
+        };
+        let encoding = head.headers.get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let message = "The gateway reads request bodies that are not compressed.";
+            let problem = Problem::new(415, "unsupported_encoding", "content-encoding", message);
+            return self.refuse(&problem, protocol, &caller, body).await;
+        }
+        let mut memory = gateway.memory.lease();
+        let bytes = match self.read(body, &mut memory).await {
+            Ok(bytes) => bytes,
+            Err((problem, Some(rest))) => return self.refuse(&problem, protocol, &caller, rest).await,
+            Err((problem, None)) => return gateway.refuse(&problem, protocol, Some(&caller), None).await,
+        };
+        let exchange = Exchange { gateway: Arc::clone(gateway), protocol, caller, body: bytes, place, memory, started };
+        let (reply, answered) = oneshot::channel();
+        tokio::spawn(exchange.run(reply));
+        answered.await.unwrap_or_else(|_| {
+            // The exchange ended without an answer: a bug. Its event, if it got so far, stands.
+            tracing::error!(protocol = protocol.name(), "an exchange ended without an answer");
+            let problem = Problem::new(500, "internal_error", "internal", "The gateway failed on this request.");
+            answer(&problem, protocol, None)
+        })
+    }
+
+    /// The whole body, or why not, with what is left of it.
+    async fn read(&self, mut body: Incoming, memory: &mut MemoryLease) -> Result<Vec<u8>, (Problem, Option<Incoming>)> {
+        let limits = &self.gateway.wiring.limits;
+        let too_large = || {
+            let message = format!("The request body is larger than the {} bytes that are read.", limits.body_bytes);
+            Problem::new(413, "request_too_large", "too-large", message)
+        };
+        let full = || {
+            let message = "The gateway holds as many bodies as it has memory for. Try again in a moment.";
+            Problem::new(503, "overloaded", "memory", message).retry_after(1)
+        };
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > limits.body_bytes {
+            return Err((too_large(), Some(body)));
+        }
+        if !memory.grow(announced) {
+            return Err((full(), Some(body)));
+        }
+        let mut leased = announced;
+        let mut bytes = Vec::with_capacity(announced);
+        let deadline = tokio::time::Instant::now() + limits.body_read;
+        loop {
+            let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
+                Ok(None) => return Ok(bytes),
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(_))) => {
+                    let problem = Problem::new(400, "broken_body", "broken-body", "The request body broke off.");
+                    return Err((problem, None));
+                }
+                Err(_) => {
+                    let message = "The request body did not arrive in time.";
+                    return Err((Problem::new(408, "body_timeout", "body-timeout", message), None));
+                }
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let length = bytes.len() + data.remaining();
+            if length > limits.body_bytes {
+                return Err((too_large(), Some(body)));
+            }
+            if length > leased && !memory.grow(length - leased) {
+                return Err((full(), Some(body)));
+            }
+            leased = leased.max(length);
+            bytes.extend_from_slice(&data);
+        }
+    }
+
+    async fn refuse(&self, problem: &Problem, protocol: &dyn Protocol, caller: &Caller, body: Incoming) -> Response {
+        let response = self.gateway.refuse(problem, protocol, Some(caller), None).await;
+        discard(body, DISCARD_BYTES_MAX, response).await
+    }
+}
+
+/// Reads what is left of a body and forgets it.
+async fn discard(mut body: Incoming, bytes_max: u64, mut response: Response) -> Response {
+    let read = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if read > bytes_max {
+                return false;
+            }
+        }
+        true
+    };
+    if !tokio::time::timeout(DISCARD, read).await.unwrap_or(false) {
+        // The rest of the body would be read as the next request.
+        response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Counts a request out.
+struct Leave<'c>(&'c std::sync::atomic::AtomicU64);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
