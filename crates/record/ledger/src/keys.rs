@@ -55,12 +55,17 @@ impl Ledger {
         if let Some(key) = self.inner().day_keys.get(id) {
             return Ok(key);
         }
+        Ok(Arc::new(self.day_key_on_record(id).await?))
+    }
+
+    /// The data key of that id, unwrapped from its row even if it is loaded.
+    pub(crate) async fn day_key_on_record(&self, id: &str) -> Result<DayKey, ReadError> {
         let row = sqlx::query("SELECT id, wrapped FROM ledger_day_key WHERE id = $1")
             .bind(id)
             .fetch_optional(self.sql())
             .await?
             .ok_or_else(|| ReadError::NoKey { id: id.to_owned() })?;
-        Ok(Arc::new(self.unwrap_day_key(&row)?))
+        self.unwrap_day_key(&row)
     }
 
     /// Opens the newest data key, which shows that the key-encryption key is the one they were wrapped under.

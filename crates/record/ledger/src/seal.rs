@@ -12,7 +12,7 @@
 //! are refused. One process seals: a mutex within it, and PostgreSQL's advisory lock between several.
 
 use haris_domain::{Event, Log, Timestamp};
-use haris_merkle::tile::{Entries, TILE_WIDTH, push_entry, right_edge, width_at};
+use haris_merkle::tile::{Entries, TILE_WIDTH, Tile, hashes_at, push_entry, width_at};
 use haris_merkle::{Checkpoint, Frontier, Hash, Signer, leaf_hash};
 use haris_store::sqlx::{self, Row};
 use haris_store::{Blobs, Engine, Put, Tx};
@@ -53,6 +53,8 @@ pub(crate) struct Sealer {
 struct Edge {
     frontier: Frontier,
     bundle: Vec<u8>,
+    /// The size up to which superseded partials are known to be gone.
+    tidy: u64,
 }
 
 /// Entries of one checkpoint: bounds what a round holds in memory when there is much to catch up with.
@@ -151,7 +153,8 @@ impl Ledger {
         let recorded = self.checkpoint(log).await?;
         if recorded.as_ref().map_or(0, |row| row.size) != edge.frontier.size() {
             // Another process sealed in the meantime.
-            *edge = self.load_edge(log, recorded.as_ref()).await?;
+            let tidy = edge.tidy;
+            *edge = Edge { tidy, ..self.load_edge(log, recorded.as_ref()).await? };
         }
         let mut sealed = None;
         while edge.frontier.size() < total {
@@ -164,16 +167,16 @@ impl Ledger {
             let grown = work.await?;
             let row = self.record_checkpoint(log, &grown.frontier, now).await?;
             let tiles = self.tiles(log);
-            let size = row.size;
+            let (size, root, tidy) = (row.size, row.root, edge.tidy);
             self.blocking(move |blobs| {
                 blobs.put(&tiles.path("checkpoint"), row.note.as_bytes())?;
-                remove_superseded(blobs, &tiles, from, size)
+                remove_superseded(blobs, &tiles, tidy, size)
             })
             .await?;
             let hashes = &mut self.inner().unsealed.lock()[log as usize];
             *hashes = hashes.split_off(&size);
-            sealed = Some(SealedLog { log, size, root: row.root });
-            *edge = grown;
+            sealed = Some(SealedLog { log, size, root });
+            *edge = Edge { tidy: size, ..grown };
         }
         Ok(sealed)
     }
@@ -213,15 +216,19 @@ impl Ledger {
         }
     }
 
-    /// Signs the tree's head and writes its row. A row of that size that says the same is as good.
-    async fn record_checkpoint(&self, log: Log, tree: &Frontier, now: Timestamp) -> Result<CheckpointRow, SealError> {
+    fn sign_head(&self, log: Log, size: u64, root: Hash, now: Timestamp) -> Result<String, SealError> {
         let face = self.face(log);
-        let (size, root) = (tree.size(), tree.root());
         let checkpoint = Checkpoint { origin: face.origin.clone(), size, root, extensions: Vec::new() };
         let signers: Vec<&dyn Signer> = face.signers.iter().map(|signer| &**signer as &dyn Signer).collect();
         let seconds = u64::try_from(now.micros() / 1_000_000).unwrap_or_default();
         let note = checkpoint.sign(&signers, seconds)?.to_bytes();
-        let note = String::from_utf8(note).map_err(|_| SealError::Fork { log, size })?;
+        Ok(String::from_utf8(note).expect("a note is a text and lines of base64"))
+    }
+
+    /// Signs the tree's head and writes its row. A row of that size that says the same is as good.
+    async fn record_checkpoint(&self, log: Log, tree: &Frontier, now: Timestamp) -> Result<CheckpointRow, SealError> {
+        let (size, root) = (tree.size(), tree.root());
+        let note = self.sign_head(log, size, root, now)?;
         let mut tx = self.store().begin().await?;
         let inserted = sqlx::query(
             "INSERT INTO ledger_checkpoint (log, size, root, at, note) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
@@ -266,7 +273,7 @@ impl Ledger {
                     return Err(damaged(what));
                 }
             }
-            sealer.edges[log as usize] = self.load_edge(log, recorded.as_ref()).await?;
+            sealer.edges[log as usize] = Edge { tidy: sealed, ..self.load_edge(log, recorded.as_ref()).await? };
             let Some(row) = recorded else { continue };
             let before = self.checkpoint_before(log, row.size).await?;
             self.blocking(move |blobs| {
@@ -309,7 +316,7 @@ fn read_edge(tiles: &LogTiles, size: u64, root: &Hash) -> Result<Edge, ReadError
     }
     let width = width_at(0, size / u64::from(TILE_WIDTH), size);
     if width == 0 {
-        return Ok(Edge { frontier, bundle: Vec::new() });
+        return Ok(Edge { frontier, ..Edge::default() });
     }
     let name = Entries { index: size / u64::from(TILE_WIDTH), width };
     let bundle = tiles.bundle(name)?;
@@ -319,12 +326,12 @@ fn read_edge(tiles: &LogTiles, size: u64, root: &Hash) -> Result<Edge, ReadError
     if tile.is_none_or(|(_, bytes)| bytes != leaves) {
         return Err(damaged("its last entries do not have the hashes that its tiles hold"));
     }
-    Ok(Edge { frontier, bundle })
+    Ok(Edge { frontier, bundle, tidy: 0 })
 }
 
 /// Writes the tiles and bundles that these entries fill or extend, and gives the new open end.
 fn write_tiles(blobs: &dyn Blobs, tiles: &LogTiles, start: Edge, rows: &[EventRow]) -> Result<Edge, SealError> {
-    let Edge { mut frontier, mut bundle } = start;
+    let Edge { mut frontier, mut bundle, tidy } = start;
     let mut new: Vec<(String, Vec<u8>)> = Vec::new();
     for row in rows {
         push_entry(&mut bundle, &row.bytes).map_err(|error| SealError::Row {
@@ -351,20 +358,20 @@ fn write_tiles(blobs: &dyn Blobs, tiles: &LogTiles, start: Edge, rows: &[EventRo
             return Err(SealError::Tile { log: tiles.log(), path: path.clone() });
         }
     }
-    Ok(Edge { frontier, bundle })
+    Ok(Edge { frontier, bundle, tidy })
 }
 
-/// Removes the partial tiles and bundles of the tree of `old` entries whose full ones exist at `new`.
+/// Removes the partials of every tile and bundle that became full between the trees of `old` and `new` entries.
 fn remove_superseded(blobs: &dyn Blobs, tiles: &LogTiles, old: u64, new: u64) -> Result<(), haris_store::BlobError> {
-    for tile in right_edge(old) {
-        if width_at(tile.level, tile.index, new) < TILE_WIDTH {
-            continue;
-        }
-        let bundle = Entries { index: tile.index, width: TILE_WIDTH }.path();
-        let full = tile.full().path();
-        for path in std::iter::once(&full).chain((tile.level == 0).then_some(&bundle)) {
-            for partial in blobs.list(&tiles.path(&format!("{path}.p")))? {
-                blobs.delete(&partial)?;
+    let width = u64::from(TILE_WIDTH);
+    for level in 0..8 {
+        for index in hashes_at(level, old) / width..hashes_at(level, new) / width {
+            let tile = Tile { level, index, width: TILE_WIDTH }.path();
+            let bundle = (level == 0).then(|| Entries { index, width: TILE_WIDTH }.path());
+            for full in std::iter::once(tile).chain(bundle) {
+                for partial in blobs.list(&tiles.path(&format!("{full}.p")))? {
+                    blobs.delete(&partial)?;
+                }
             }
         }
     }

@@ -62,11 +62,12 @@ impl Ledger {
             });
         }
         let row = sqlx::query("SELECT COUNT(*) AS unfinished FROM ledger_erasure_target").fetch_one(self.sql()).await?;
+        let sealer_error = self.inner().sealer_error.lock().clone();
         Ok(LedgerStatus {
             engine: self.store().engine().name(),
             logs,
             anchored: self.anchored().await?,
-            sealer_error: self.inner().sealer_error.lock().clone(),
+            sealer_error,
             holds: self.holds().await?,
             erasures_unfinished: row.try_get::<i64, _>("unfinished")?.unsigned_abs(),
         })

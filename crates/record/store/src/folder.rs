@@ -136,7 +136,12 @@ impl Blobs for Folder {
         let target = self.target(path)?;
         let delete = || {
             fs::remove_file(&target)?;
-            sync_directory(parent(&target))
+            let directory = parent(&target);
+            // The folder of a tile's partials goes with the last of them: nothing is ever put there again.
+            if directory.extension().is_some_and(|extension| extension == "p") && fs::remove_dir(directory).is_ok() {
+                return sync_directory(parent(directory));
+            }
+            sync_directory(directory)
         };
         absent_is_none(delete()).map(|_| ()).map_err(failed("delete", path))
     }

@@ -12,28 +12,28 @@ use haris_spool::Record;
 use haris_store::testing::Scratch;
 use haris_store::{BlobError, Blobs, Engine, Folder, Put, Store, Tx, insert, sqlx};
 
-pub const NODE: &str = "node-1";
+pub(crate) const NODE: &str = "node-1";
 
 /// 2026-11-24T07:00:00Z and so many seconds.
-pub fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     "2026-11-24T07:00:00Z".parse::<Timestamp>().unwrap().plus_micros(seconds * 1_000_000)
 }
 
-pub struct Place {
-    pub scratch: Scratch,
-    pub keys: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) scratch: Scratch,
+    pub(crate) keys: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: Engine) -> Self {
         Self { scratch: Scratch::new(engine), keys: tempfile::tempdir().unwrap() }
     }
 
-    pub fn key_dir(&self) -> Arc<KeyDir> {
+    pub(crate) fn key_dir(&self) -> Arc<KeyDir> {
         Arc::new(KeyDir::open_or_create(&self.keys.path().join("keys")).unwrap())
     }
 
-    pub async fn options(&self, boot: &str) -> Options {
+    pub(crate) async fn options(&self, boot: &str) -> Options {
         Options {
             store: self.scratch.open().await.unwrap(),
             keys: self.key_dir(),
@@ -44,23 +44,23 @@ impl Place {
         }
     }
 
-    pub async fn open(&self, boot: &str) -> Ledger {
+    pub(crate) async fn open(&self, boot: &str) -> Ledger {
         Ledger::open(self.options(boot).await, at(0)).await.unwrap()
     }
 
-    pub async fn open_with(&self, boot: &str, blobs: Arc<dyn Blobs>) -> Result<Ledger, OpenError> {
+    pub(crate) async fn open_with(&self, boot: &str, blobs: Arc<dyn Blobs>) -> Result<Ledger, OpenError> {
         let store = Store::open_with(self.scratch.sql(), blobs).await.unwrap();
         Ledger::open(Options { store, ..self.options(boot).await }, at(0)).await
     }
 
-    pub fn blobs(&self) -> Folder {
+    pub(crate) fn blobs(&self) -> Folder {
         Folder::open(&self.scratch.path().join("blobs")).unwrap()
     }
 }
 
 /// Folds every event into one row of `test_seen`.
-pub struct Seen {
-    pub version: u32,
+pub(crate) struct Seen {
+    pub(crate) version: u32,
 }
 
 #[async_trait]
@@ -101,18 +101,18 @@ impl Projection for Seen {
     }
 }
 
-pub fn evidence(now: Timestamp) -> (Draft, Vec<SealedPayload>) {
+pub(crate) fn evidence(now: Timestamp) -> (Draft, Vec<SealedPayload>) {
     (Draft::new(&kind::POLICY_LOADED, now, Actor::local(0)), Vec::new())
 }
 
 /// A gateway's request with its identifiers, and its answer: as a spool would hand them over.
-pub struct Traffic {
-    pub boot: String,
-    pub n: u64,
+pub(crate) struct Traffic {
+    pub(crate) boot: String,
+    pub(crate) n: u64,
 }
 
 impl Traffic {
-    pub fn new(boot: &str) -> Self {
+    pub(crate) fn new(boot: &str) -> Self {
         Self { boot: boot.into(), n: 0 }
     }
 
@@ -124,12 +124,12 @@ impl Traffic {
     }
 
     /// Without payloads.
-    pub fn plain(&mut self, now: Timestamp) -> Record {
+    pub(crate) fn plain(&mut self, now: Timestamp) -> Record {
         self.stamp(&Draft::new(&kind::REQUEST_DECIDED, now, Actor::caller("c1")).with("verdict", "allow"), Vec::new())
     }
 
     /// With payloads in question and answer; `qid` goes to the question's identifiers.
-    pub fn asked(&mut self, ledger: &Ledger, now: Timestamp, text: &str, qid: &str) -> [Record; 2] {
+    pub(crate) fn asked(&mut self, ledger: &Ledger, now: Timestamp, text: &str, qid: &str) -> [Record; 2] {
         let day = ledger.day_keys().for_day(now).unwrap();
         let request = Draft::new(&kind::REQUEST_DECIDED, now, Actor::caller("c1")).with("verdict", "redact");
         let identifiers = serde_json::json!([{ "kind": "qid", "value": qid }]).to_string();
@@ -152,7 +152,7 @@ impl Traffic {
 }
 
 /// Both logs' rows are gap-free, and so is every source's count.
-pub async fn assert_no_gaps(ledger: &Ledger) {
+pub(crate) async fn assert_no_gaps(ledger: &Ledger) {
     for log in Log::ALL {
         let size = ledger.size(log).await.unwrap();
         let rows = ledger.read(log, 0, u64::MAX).await.unwrap();
@@ -169,7 +169,7 @@ pub async fn assert_no_gaps(ledger: &Ledger) {
 }
 
 /// Every entry of both logs is proven by the newest checkpoint, which is published and verifies.
-pub async fn assert_sealed(ledger: &Ledger) {
+pub(crate) async fn assert_sealed(ledger: &Ledger) {
     use haris_merkle::{Checkpoint, leaf_hash, tree, verify_inclusion};
 
     for log in Log::ALL {
@@ -184,7 +184,10 @@ pub async fn assert_sealed(ledger: &Ledger) {
         assert_eq!(published, row.note.as_bytes(), "{log}");
         let (checkpoint, note) = Checkpoint::parse(&published).unwrap();
         assert_eq!(note.verify(ledger.verifier_keys(log)).unwrap().len(), ledger.verifier_keys(log).len());
-        assert_eq!((checkpoint.origin.as_str(), checkpoint.size, checkpoint.root), (ledger.origin(log), size, row.root));
+        assert_eq!(
+            (checkpoint.origin.as_str(), checkpoint.size, checkpoint.root),
+            (ledger.origin(log), size, row.root)
+        );
         let rows = ledger.read(log, 0, size).await.unwrap();
         let mut frontier = haris_merkle::Frontier::new();
         for row in &rows {
@@ -203,9 +206,9 @@ pub async fn assert_sealed(ledger: &Ledger) {
 }
 
 /// Blobs that fail from the n-th change on, as if the process had died there.
-pub struct Failing {
-    pub inner: Folder,
-    pub changes_left: AtomicUsize,
+pub(crate) struct Failing {
+    pub(crate) inner: Folder,
+    pub(crate) changes_left: AtomicUsize,
 }
 
 impl Failing {
@@ -249,7 +252,7 @@ impl Blobs for Failing {
 }
 
 /// Runs SQL that no part of Haris would: the insider at work.
-pub async fn tamper(ledger: &Ledger, sql: &'static str) {
+pub(crate) async fn tamper(ledger: &Ledger, sql: &'static str) {
     let mut tx = ledger.store().begin().await.unwrap();
     sqlx::raw_sql(sql).execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
