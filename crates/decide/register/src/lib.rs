@@ -1,1 +1,12 @@
-//! 
+//! The register: tables folded from events, and the questions they answer.
+//!
+//! Every table here can be thrown away and made again from the ledger. The one exception is the
+//! hash of a caller's key, which no event may carry; it lies beside the fold and means nothing
+//! without it.
+
+mod callers;
+mod decode;
+mod interactions;
+
+pub use callers::{Caller, Callers, Credential, callers, credentials, forget_credential, put_credential};
+pub use interactions::{Interactions, OpenRequest, open_requests, response_of};

@@ -6,7 +6,10 @@ use crate::store::OpenError;
 use crate::{Engine, Tx};
 
 /// Every migration, oldest first. A released one is never edited; a change is a new file.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_ledger", include_str!("../migrations/0001_ledger.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_ledger", include_str!("../migrations/0001_ledger.sql")),
+    ("0002_caller_credential", include_str!("../migrations/0002_caller_credential.sql")),
+];
 
 /// The schema that this binary writes. It refuses a database with a higher one.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;

@@ -1,1 +1,34 @@
-//! 
+//! The typed operations: what a person or a program can ask Haris to do.
+//!
+//! All doors call these: the Unix socket today, API and console later. An operation carries all
+//! that a door needs: input and answer types, the permission it takes, whether a second person must
+//! approve, and the kinds of event it writes. One operation is one struct and one line in
+//! [`OPERATIONS`].
+
+mod callers;
+mod context;
+mod erasure;
+mod events;
+mod evidence;
+mod operation;
+mod refusal;
+mod status;
+mod tables;
+mod why;
+
+pub use callers::{
+    AddCaller, AddCallerInput, AddedCaller, CallerAnswer, CallersAnswer, ListCallers, RevokeCaller, RevokeCallerInput,
+};
+pub use context::{Context, Gateway, GatewayStatus};
+pub use erasure::{
+    EraseAnswer, EraseEvents, EraseInput, HoldAnswer, HoldInput, HoldsAnswer, LiftHold, LiftInput, ListHolds, PlaceHold,
+};
+pub use events::{
+    EventAnswer, EventsAnswer, EventsInput, ListEvents, RevealAnswer, RevealEvent, RevealInput, ShowEvent, ShowInput,
+};
+pub use evidence::{CheckLedger, ExportAnswer, ExportEvidence, ExportInput, clear_outgoing};
+pub use operation::{Approval, Entry, OPERATIONS, Operation, OperationMeta, perform};
+pub use refusal::{Refusal, RefusalCode};
+pub use status::{ShowStatus, StatusAnswer};
+pub use tables::{RebuildInput, RebuildTables};
+pub use why::{WhyAnswer, why};

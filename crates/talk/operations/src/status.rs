@@ -1,0 +1,199 @@
+//! How everything is: gateway, spool, disk, ledger, and what needs attention.
+
+use async_trait::async_trait;
+use haris_domain::Actor;
+use haris_spool::Health;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Approval, Context, GatewayStatus, Operation, OperationMeta, Refusal};
+
+/// Below this share of free space `status` asks for attention.
+const FREE_PERCENT_LOW: u64 = 10;
+/// A second passes between seals; several times that, and something is wrong.
+const SEAL_LAG_MICROS_MAX: i64 = 10_000_000;
+
+/// Tells how everything is.
+pub struct ShowStatus;
+
+/// How everything is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct StatusAnswer {
+    /// `haris.status/1`.
+    pub schema: String,
+    /// Whether requests are served at this moment.
+    pub ready: bool,
+    /// What needs a person, most urgent first; empty when all is well.
+    pub attention: Vec<String>,
+    /// The gateway, where one runs.
+    pub gateway: Option<GatewayStatus>,
+    /// Spools of this process.
+    pub spool: Vec<SpoolAnswer>,
+    /// The file system of the data directory.
+    pub disk: DiskAnswer,
+    /// The ledger.
+    pub ledger: LedgerAnswer,
+}
+
+/// One spool.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SpoolAnswer {
+    /// The name it ships under.
+    pub name: String,
+    /// Whether it accepts events.
+    pub healthy: bool,
+    /// Why not, and what to do.
+    pub why: Option<String>,
+    /// Durable events that are not in the ledger yet.
+    pub unshipped_records: u64,
+    /// Bytes of the same.
+    pub unshipped_bytes: u64,
+    /// Events made durable since the start.
+    pub durable_events: u64,
+    /// How long the last sync took, in microseconds.
+    pub sync_us_last: u64,
+    /// Stretches found damaged, in words.
+    pub damage: Vec<String>,
+}
+
+/// The file system of the data directory.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct DiskAnswer {
+    /// The data directory.
+    pub path: String,
+    /// Bytes free to this process.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
+/// The ledger.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct LedgerAnswer {
+    /// `sqlite` or `postgresql`.
+    pub engine: String,
+    /// Both logs.
+    pub logs: Vec<LogAnswer>,
+    /// The traffic log's size when last anchored in the evidence log, and when.
+    pub anchored: Option<(u64, String)>,
+    /// Why nothing is sealed, if so.
+    pub sealer_error: Option<String>,
+    /// Legal holds in force.
+    pub holds: u64,
+}
+
+/// One log.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct LogAnswer {
+    /// `evidence` or `traffic`.
+    pub log: String,
+    /// Its name in every checkpoint.
+    pub origin: String,
+    /// What an auditor verifies it with: give these over another way than the bundle.
+    pub verifier_keys: Vec<String>,
+    /// Entries on record.
+    pub size: u64,
+    /// Entries that the newest checkpoint covers.
+    pub sealed: u64,
+    /// When it was made.
+    pub sealed_at: Option<String>,
+}
+
+#[async_trait]
+impl Operation for ShowStatus {
+    const META: OperationMeta = OperationMeta {
+        name: "status.show",
+        tells: "how gateway, spool, disk and ledger are, and what needs attention",
+        permission: "status.read",
+        approval: Approval::None,
+        events: &[],
+    };
+    type Input = Value;
+    type Answer = StatusAnswer;
+
+    async fn run(context: &Context, _actor: &Actor, _input: Value) -> Result<StatusAnswer, Refusal> {
+        let now = context.now();
+        let mut attention = Vec::new();
+        let spool: Vec<_> = context.spools.iter().map(|(name, spool)| spool_answer(name, &spool.state())).collect();
+        for one in &spool {
+            attention.extend(one.why.iter().map(|why| format!("spool {}: {why}", one.name)));
+            attention.extend(one.damage.iter().map(|damage| format!("spool {}: damaged {damage}", one.name)));
+        }
+        let disk = disk(&context.data)?;
+        if disk.total_bytes > 0 && disk.free_bytes / (disk.total_bytes / 100).max(1) < FREE_PERCENT_LOW {
+            attention.push(format!(
+                "disk: less than {FREE_PERCENT_LOW} % free under {}: make room or move the data",
+                disk.path
+            ));
+        }
+        let ledger = context.ledger.status().await?;
+        if let Some(error) = &ledger.sealer_error {
+            attention.push(format!("ledger: nothing is sealed: {error}"));
+        }
+        let mut logs = Vec::new();
+        for log in &ledger.logs {
+            let lag = log.checkpoint.as_ref().map_or(0, |checkpoint| now.micros() - checkpoint.at.micros());
+            if log.unsealed() > 0 && lag > SEAL_LAG_MICROS_MAX && ledger.sealer_error.is_none() {
+                attention.push(format!("ledger: {} events of the {} log wait for their seal", log.unsealed(), log.log));
+            }
+            logs.push(LogAnswer {
+                log: log.log.to_string(),
+                origin: log.origin.clone(),
+                verifier_keys: log.verifier_keys.clone(),
+                size: log.size,
+                sealed: log.size - log.unsealed(),
+                sealed_at: log.checkpoint.as_ref().map(|checkpoint| checkpoint.at.to_string()),
+            });
+        }
+        if ledger.erasures_unfinished > 0 {
+            attention.push(format!("ledger: {} events wait for their erasure to finish", ledger.erasures_unfinished));
+        }
+        let gateway = context.gateway.as_ref().map(|gateway| gateway.status());
+        if let Some(unaudited) = gateway.as_ref().map(|gateway| gateway.unaudited).filter(|count| *count > 0) {
+            attention.push(format!(
+                "gateway: {unaudited} requests or answers passed without a durable event, by a route that allows it"
+            ));
+        }
+        Ok(StatusAnswer {
+            schema: "haris.status/1".to_owned(),
+            ready: gateway.is_some() && spool.iter().all(|one| one.healthy),
+            attention,
+            gateway,
+            spool,
+            disk,
+            ledger: LedgerAnswer {
+                engine: ledger.engine.to_owned(),
+                logs,
+                anchored: ledger.anchored.map(|(size, at)| (size, at.to_string())),
+                sealer_error: ledger.sealer_error,
+                holds: ledger.holds.len() as u64,
+            },
+        })
+    }
+}
+
+fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {
+    let said = |refused: &haris_spool::Refused| format!("{}: {}", refused.why, refused.what_to_do);
+    SpoolAnswer {
+        name: name.to_owned(),
+        healthy: state.health == Health::Healthy,
+        why: match &state.health {
+            Health::Refusing(refused) => Some(said(refused)),
+            Health::Healthy => state.warning.as_ref().map(said),
+        },
+        unshipped_records: state.unshipped_records,
+        unshipped_bytes: state.unshipped_bytes,
+        durable_events: state.durable_events,
+        sync_us_last: state.sync_us_last,
+        damage: state.damage.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn disk(path: &std::path::Path) -> Result<DiskAnswer, Refusal> {
+    let stat = rustix::fs::statvfs(path).map_err(|error| Refusal::internal(&error))?;
+    Ok(DiskAnswer {
+        path: path.display().to_string(),
+        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+    })
+}
