@@ -165,7 +165,8 @@ impl Core {
 
     pub(crate) fn release(&self, upto: Position) {
         let mut desk = self.desk.lock();
-        if upto <= desk.released {
+        // A position that this spool never had comes from another one: it releases nothing here.
+        if upto <= desk.released || matches!(desk.place(upto), Err(ReadError::Ahead { .. })) {
             return;
         }
         desk.released = upto;

@@ -94,7 +94,7 @@ impl Spool {
     }
 
     /// Everything before `upto` lies elsewhere by now. Whole segments before it are deleted in the background;
-    /// [`State::segment_oldest`] says how far that got.
+    /// [`State::segment_oldest`] says how far that got. A position beyond what is durable releases nothing.
     pub fn release(&self, upto: Position) {
         self.0.core.release(upto);
     }
