@@ -12,6 +12,8 @@ mod anchor;
 mod append;
 mod erase;
 mod error;
+mod export;
+mod fsck;
 mod hold;
 mod keys;
 mod ledger;
@@ -29,6 +31,8 @@ mod tiles;
 pub use append::Appended;
 pub use erase::{Erase, EraseBy, Erased};
 pub use error::{AppendError, EraseError, OpenError, ReadError, RebuildError, SealError, ShipError};
+pub use export::{Export, ExportError, Exported};
+pub use fsck::{Fsck, FsckLog, Problem};
 pub use hold::{HOLD_EVENTS_MAX, Hold, HoldScope};
 pub use ledger::{Ledger, Options};
 pub use payload::Payload;
@@ -39,3 +43,26 @@ pub use rebuild::{Difference, Rebuilt};
 pub use seal::{Sealed, SealedLog};
 pub use status::{LedgerStatus, LogStatus};
 pub use tiles::LogTiles;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Callers spawn these; a guard or signer held across an await would stop them, and only at their end.
+    #[test]
+    fn futures_can_move_between_threads() {
+        fn send<T: Send>(_: impl FnOnce(&'static Ledger) -> T) {}
+        let now = haris_domain::Timestamp::default();
+        send(move |ledger| ledger.seal(now));
+        send(|ledger| ledger.append(Vec::new()));
+        send(|ledger| ledger.ingest("s", &[], haris_spool::Position::START));
+        send(|ledger| ledger.rebuild(true));
+        send(|ledger| ledger.status());
+        send(move |ledger| {
+            let by = EraseBy::Before(now);
+            let actor = haris_domain::Actor::local(0);
+            ledger.erase(Erase { by, reason: String::new(), legal_basis: String::new(), actor }, &[], now)
+        });
+        send(move |ledger| ledger.hold(HoldScope::Everything, "", haris_domain::Actor::local(0), now));
+    }
+}

@@ -24,6 +24,11 @@ impl LogTiles {
         Self { log, blobs }
     }
 
+    /// Where they lie, for what has no name in tlog-tiles.
+    pub(crate) fn blobs(&self) -> &dyn Blobs {
+        &*self.blobs
+    }
+
     /// Which log.
     #[must_use]
     pub fn log(&self) -> Log {

@@ -226,15 +226,19 @@ impl Continuity {
                 (writer.version, writer.binary, writer.config) = (text("version"), text("binary"), text("config"));
                 let node = writer.node.clone();
                 let before = self.newest.insert(node.clone(), at).filter(|before| *before != at);
-                if let Some(before) = before.map(|before| &self.sources[before]) {
-                    let last_at = before.last_at.map_or_else(|| "unknown".to_owned(), crate::moment::format);
-                    if !before.stopped {
-                        let boot = before.writer.boot.clone();
+                let before = match before.map(|before| &self.sources[before]) {
+                    Some(source) => Some((source.writer.boot.clone(), source.stopped, source.last_at)),
+                    // It may lie before the range; then the start's own word for it must do.
+                    None => previous(&data["previous"]),
+                };
+                if let Some((boot, announced, last)) = before {
+                    let last_at = last.map_or_else(|| "unknown".to_owned(), crate::moment::format);
+                    if !announced {
                         let stop = UncleanStop { node: node.clone(), boot, last_at: last_at.clone(), index };
                         list(&mut found.unclean_stops, &mut found.not_listed, stop);
                     }
-                    if let (Some(from), Some(to)) = (before.last_at, when) {
-                        let (micros, announced) = (to.saturating_sub(from), before.stopped);
+                    if let (Some(from), Some(to)) = (last, when) {
+                        let micros = to.saturating_sub(from);
                         let down = Downtime { node, from: last_at, to: leaf.at.to_string(), micros, announced };
                         list(&mut found.downtime, &mut found.not_listed, down);
                     }
@@ -291,6 +295,12 @@ impl Source {
     fn step(&self, index: u64, by_us: i64) -> ClockStep {
         ClockStep { node: self.writer.node.clone(), boot: self.writer.boot.clone(), index, by_us }
     }
+}
+
+/// What a `process.started` says of the start before it: its boot, whether it had announced its stop, last heard of.
+fn previous(value: &serde_json::Value) -> Option<(String, bool, Option<i64>)> {
+    let boot = value["boot"].as_str()?.to_owned();
+    Some((boot, value["clean"].as_bool()?, value["last_at"].as_str().and_then(crate::moment::parse)))
 }
 
 fn list<T>(all: &mut Vec<T>, not_listed: &mut u64, one: T) {
@@ -363,6 +373,15 @@ mod tests {
         assert_eq!(down, [(10, true), (65, false)]);
         assert_eq!(found.writers[0].version.as_deref(), Some("0.1.0"));
         assert_eq!(found.writers[2].version, None);
+    }
+
+    #[test]
+    fn a_start_speaks_for_the_one_before_the_range() {
+        let mut log = Continuity::new(false);
+        let started = r#"{"previous":{"boot":"b0","clean":false,"last_at":"2026-11-24T07:00:00.000000Z"}}"#;
+        push(&mut log, 7, "b1", 1, "process.started/1", 5, started);
+        let found = log.finish();
+        assert_eq!((found.unclean_stops[0].boot.as_str(), found.downtime[0].micros), ("b0", 5_000_000));
     }
 
     proptest! {

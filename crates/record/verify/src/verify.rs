@@ -484,7 +484,7 @@ impl Run<'_> {
             return Ok(Some("its key is not 64 lower-case hex digits and a newline".to_owned()));
         }
         let stated = committed.commit.strip_prefix("hmac-sha256:");
-        if !stated.is_some_and(|hex| hex::decode_to_slice(hex, &mut commit).is_ok()) {
+        if stated.is_none_or(|hex| hex::decode_to_slice(hex, &mut commit).is_err()) {
             return Ok(Some("the event's commitment cannot be read".to_owned()));
         }
         if committed.bytes != text.len() as u64 || committed.stored == "none" {

@@ -8,7 +8,7 @@
 //! The form before zip64 holds 4 GiB and 65,535 members. A longer range is exported as several bundles.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 
 /// The most members a bundle holds.
 pub const MEMBERS_MAX: usize = 65_535;
@@ -119,8 +119,8 @@ fn valid_name(name: &str) -> bool {
 }
 
 /// Writes members one after the other.
-pub(crate) struct ZipWriter<W> {
-    out: W,
+pub(crate) struct ZipWriter<W: Write> {
+    out: BufWriter<W>,
     entries: Vec<Entry>,
     /// The member that is being written.
     open: Option<(Entry, crc32fast::Hasher)>,
@@ -129,7 +129,7 @@ pub(crate) struct ZipWriter<W> {
 
 impl<W: Write + Seek> ZipWriter<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { out, entries: Vec::new(), open: None, offset: 0 }
+        Self { out: BufWriter::with_capacity(256 * 1024, out), entries: Vec::new(), open: None, offset: 0 }
     }
 
     pub(crate) fn member(&mut self, name: &str, bytes: &[u8]) -> Result<(), ZipError> {
@@ -189,8 +189,7 @@ impl<W: Write + Seek> ZipWriter<W> {
         let too_much = || ZipError::TooMuch { why: "the directory of the bundle is too long".to_owned() };
         let end = end(self.entries.len(), directory_bytes, self.offset).ok_or_else(too_much)?;
         self.out.write_all(&end)?;
-        self.out.flush()?;
-        Ok(self.out)
+        Ok(self.out.into_inner().map_err(io::IntoInnerError::into_error)?)
     }
 
     fn within(&self, offset: u64) -> Result<u32, ZipError> {

@@ -1,0 +1,233 @@
+//! Checking the ledger against itself: rows, entry bundles, tiles and checkpoints all derive from the same leaves, so
+//! whichever was changed differs from the others.
+//!
+//! Each leaf is looked at once: its bytes in the bundle, its bytes and hash in the row, its hash in the tile. Two that
+//! agree name the third. From the leaves every tile is computed again and every checkpoint's root and signature
+//! checked. What the events say of events that are missing (gaps in `n`, clock steps, unclean stops) is listed too.
+
+mod entries;
+
+use std::fmt;
+
+use haris_domain::Log;
+use haris_store::sqlx::{self, Row};
+use haris_verify::Findings;
+
+use crate::read::{integer, natural};
+use crate::{Ledger, ReadError};
+use entries::{Anchored, Chunk, LogCheck};
+
+/// Most problems that are listed; the rest is counted.
+const PROBLEMS_MAX: usize = 1000;
+/// Entries that are held in memory at once: sixteen bundles.
+const CHUNK: u64 = 4_096;
+/// Packs that are looked up at once.
+const PACKS: i64 = 1_000;
+
+/// Something that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Which log, if it belongs to one.
+    pub log: Option<Log>,
+    /// The first entry that it concerns, if it concerns entries.
+    pub index: Option<u64>,
+    /// What is wrong: a row, a bundle, a tile, a checkpoint, a pack or a key.
+    pub what: String,
+    /// How it shows.
+    pub why: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.log, self.index) {
+            (Some(log), Some(index)) => write!(f, "entry {index} of the {log} log: {}: {}", self.what, self.why),
+            (Some(log), None) => write!(f, "the {log} log: {}: {}", self.what, self.why),
+            _ => write!(f, "{}: {}", self.what, self.why),
+        }
+    }
+}
+
+/// One log's account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FsckLog {
+    /// Which log.
+    pub log: Log,
+    /// Entries on record.
+    pub size: u64,
+    /// Those of them under a checkpoint.
+    pub sealed: u64,
+    /// Checkpoints whose root and signatures were checked.
+    pub checkpoints: u64,
+    /// Gaps, clock steps, stops and downtime.
+    pub findings: Findings,
+}
+
+/// The whole account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fsck {
+    /// Both logs, evidence first.
+    pub logs: Vec<FsckLog>,
+    /// What is wrong, by log and entry.
+    pub problems: Vec<Problem>,
+    /// Problems beyond those.
+    pub problems_not_listed: u64,
+    /// Payload keys on record.
+    pub payload_keys: u64,
+}
+
+impl Fsck {
+    /// Whether everything is as it was written. Gaps and clock steps do not count: they are facts, not damage.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn add(&mut self, problem: Problem) {
+        if self.problems.len() < PROBLEMS_MAX { self.problems.push(problem) } else { self.problems_not_listed += 1 }
+    }
+}
+
+impl Ledger {
+    /// Checks everything that was sealed, the rows after it, and the payloads' keys. Reads only; events that are
+    /// appended meanwhile are left for the next time. Memory is bounded.
+    ///
+    /// # Errors
+    /// When the database or the blobs cannot be read at all; what is wrong with what they hold is in the answer.
+    pub async fn fsck(&self) -> Result<Fsck, ReadError> {
+        let mut fsck = Fsck::default();
+        let mut anchors = Vec::new();
+        // Evidence first: its entries name the traffic log's checkpoints.
+        for log in Log::ALL {
+            let check = self.fsck_log(log, anchors).await?;
+            anchors = check.anchors_found;
+            fsck.logs.push(check.account);
+            check.problems.into_iter().for_each(|problem| fsck.add(problem));
+            fsck.problems_not_listed += check.problems_not_listed;
+        }
+        self.fsck_payloads(&mut fsck).await?;
+        fsck.problems.sort();
+        Ok(fsck)
+    }
+
+    async fn fsck_log(&self, log: Log, anchors: Vec<Anchored>) -> Result<LogCheck, ReadError> {
+        // The counter after the checkpoint: both only grow, and sealed entries are on record before they are sealed.
+        let sealed = self.checkpoint(log).await?.map_or(0, |row| row.size);
+        let size = self.size(log).await?;
+        let keys = self.verifier_keys(log).to_vec();
+        let mut check = LogCheck::new(self.tiles(log), self.origin(log), keys, sealed, size, anchors);
+        let end = size.max(sealed);
+        let mut from = 0;
+        let mut chunk = self.fsck_chunk(log, from, end).await?;
+        while from < end {
+            let to = (from + CHUNK).min(end);
+            // While one chunk is checked the next is fetched: two cores, where there are two.
+            let work = self.blocking(move |_| {
+                let done = check.chunk(from, to, &chunk);
+                (check, done)
+            });
+            let ((checked, done), next) = tokio::join!(work, self.fsck_chunk(log, to, end));
+            done?;
+            (check, chunk, from) = (checked, next?, to);
+        }
+        self.fsck_rows_beyond(&mut check, log, size).await?;
+        // A round of the sealer that is under way records its checkpoint first and publishes it a moment later.
+        drop(self.inner().sealer.lock().await);
+        let published = self.tiles(log);
+        let published = self.blocking(move |_| published.checkpoint()).await?;
+        let newest = self.checkpoints_as_published(log, published.as_deref()).await?;
+        let check = self.blocking(move |_| check.finish(published.as_deref(), newest.as_ref())).await?;
+        Ok(check)
+    }
+
+    async fn fsck_chunk(&self, log: Log, from: u64, end: u64) -> Result<Chunk, ReadError> {
+        if from >= end {
+            return Ok(Chunk::default());
+        }
+        let to = (from + CHUNK).min(end);
+        let rows = self.read(log, from, to).await?;
+        Ok(Chunk { rows, checkpoints: self.checkpoints(log, from + 1, to).await? })
+    }
+
+    /// Rows and checkpoints outside what the counters allow.
+    async fn fsck_rows_beyond(&self, check: &mut LogCheck, log: Log, size: u64) -> Result<(), ReadError> {
+        let row = sqlx::query(
+            "SELECT leaf_index FROM ledger_event WHERE log = $1 AND (leaf_index < 0 OR leaf_index >= $2) \
+             ORDER BY leaf_index LIMIT 1",
+        )
+        .bind(log.name())
+        .bind(integer(size))
+        .fetch_optional(self.sql())
+        .await?;
+        // One that was appended meanwhile moved the counter with it.
+        if let Some(row) = row {
+            let index: i64 = row.try_get("leaf_index")?;
+            let size = self.size(log).await?;
+            if index < 0 || index >= integer(size) {
+                let why = format!("its index {index} lies outside what the counter allows, which says {size}");
+                check.problem(u64::try_from(index).ok(), "a row", why);
+            }
+        }
+        Ok(())
+    }
+
+    /// The recorded checkpoint of the size that is published.
+    async fn checkpoints_as_published(&self, log: Log, published: Option<&[u8]>) -> Result<Option<String>, ReadError> {
+        let size =
+            published.and_then(|bytes| haris_merkle::Checkpoint::parse(bytes).ok()).map(|(parsed, _)| parsed.size);
+        let Some(size) = size else { return Ok(self.checkpoint(log).await?.map(|row| row.note)) };
+        let row = self.checkpoint_covering(log, size).await?.filter(|row| row.size == size);
+        Ok(row.map(|row| row.note))
+    }
+
+    /// Keys that should open, and packs that should be there.
+    async fn fsck_payloads(&self, fsck: &mut Fsck) -> Result<(), ReadError> {
+        let row = sqlx::query("SELECT COUNT(*) AS keys FROM ledger_payload_key").fetch_one(self.sql()).await?;
+        fsck.payload_keys = natural(&row, "keys")?;
+        for row in sqlx::query("SELECT id, wrapped FROM ledger_day_key ORDER BY day").fetch_all(self.sql()).await? {
+            let (id, wrapped) = (row.try_get::<String, _>("id")?, row.try_get::<Vec<u8>, _>("wrapped")?);
+            // As it is on record, not as this process may still have it in memory.
+            if let Err(error) = self.inner().keys.unwrap_day_key(&id, &wrapped) {
+                let (what, why) = (format!("day key `{id}`"), crate::error::chain(&error));
+                fsck.add(Problem { log: None, index: None, what, why });
+            }
+        }
+        let mut after = String::new();
+        loop {
+            let rows = sqlx::query(
+                "SELECT pack, MAX(pack_offset + pack_length) AS pack_end FROM ledger_payload_key \
+                 WHERE pack > $1 GROUP BY pack ORDER BY pack LIMIT $2",
+            )
+            .bind(after.as_str())
+            .bind(PACKS)
+            .fetch_all(self.sql())
+            .await?;
+            let mut packs: Vec<(String, u64)> = Vec::with_capacity(rows.len());
+            for row in &rows {
+                packs.push((row.try_get("pack")?, natural(row, "pack_end")?));
+            }
+            let Some((last, _)) = packs.last() else { return Ok(()) };
+            after.clone_from(last);
+            let missing = self.blocking(move |blobs| {
+                let short = |(pack, end): &(String, u64)| {
+                    let last = end.checked_sub(1).map(|at| blobs.get_range(pack, at, 1)).transpose();
+                    last.map(|byte| byte.flatten().is_none_or(|byte| byte.is_empty()))
+                };
+                let mut missing = Vec::new();
+                for pack in &packs {
+                    if short(pack)? {
+                        missing.push(pack.0.clone());
+                    }
+                }
+                Ok::<_, haris_store::BlobError>(missing)
+            });
+            for pack in missing.await? {
+                // An erasure that ran meanwhile takes the rows away with the pack.
+                let still = sqlx::query("SELECT 1 FROM ledger_payload_key WHERE pack = $1 LIMIT 1").bind(pack.as_str());
+                if still.fetch_optional(self.sql()).await?.is_some() {
+                    let why = "it is missing or ends early: its payloads cannot be opened".to_owned();
+                    fsck.add(Problem { log: None, index: None, what: format!("pack `{pack}`"), why });
+                }
+            }
+        }
+    }
+}

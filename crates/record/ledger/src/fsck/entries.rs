@@ -1,0 +1,410 @@
+//! One log's leaves, from the first to the last: rows against bundles against tiles, and the tree computed anew.
+
+use haris_domain::Log;
+use haris_merkle::tile::{Entries, TILE_WIDTH, Tile, right_edge};
+use haris_merkle::{Checkpoint, Frontier, Hash, Peaks, VerifierKey, leaf_hash, tree};
+use haris_verify::{ANCHOR_KIND, Continuity, LeafView};
+
+use super::{FsckLog, PROBLEMS_MAX, Problem};
+use crate::{CheckpointRow, EventRow, LogTiles, ReadError};
+
+/// Rows of a stretch of entries, and the checkpoints that end in it.
+#[derive(Default)]
+pub(super) struct Chunk {
+    pub(super) rows: Vec<EventRow>,
+    pub(super) checkpoints: Vec<CheckpointRow>,
+}
+
+/// A checkpoint of the traffic log, as entry `index` of the evidence log names it.
+pub(super) struct Anchored {
+    index: u64,
+    size: u64,
+    root: String,
+}
+
+/// What is known of a log on the way through it.
+pub(super) struct LogCheck {
+    pub(super) account: FsckLog,
+    pub(super) problems: Vec<Problem>,
+    pub(super) problems_not_listed: u64,
+    /// Anchors that this log holds.
+    pub(super) anchors_found: Vec<Anchored>,
+    log: Log,
+    tiles: LogTiles,
+    origin: String,
+    keys: Vec<VerifierKey>,
+    /// Anchors that name this log's checkpoints, by size.
+    anchors: Vec<Anchored>,
+    frontier: Frontier,
+    peaks: Peaks,
+    continuity: Option<Continuity>,
+    /// Bytes of the right-most bundle, for the partial copies of it.
+    bundle: Vec<u8>,
+}
+
+impl LogCheck {
+    pub(super) fn new(
+        tiles: LogTiles,
+        origin: &str,
+        keys: Vec<VerifierKey>,
+        sealed: u64,
+        size: u64,
+        mut anchors: Vec<Anchored>,
+    ) -> Self {
+        let log = tiles.log();
+        anchors.sort_by_key(|anchor| anchor.size);
+        let findings = haris_verify::Findings::default();
+        let mut check = Self {
+            account: FsckLog { log, size, sealed, checkpoints: 0, findings },
+            problems: Vec::new(),
+            problems_not_listed: 0,
+            anchors_found: Vec::new(),
+            log,
+            tiles,
+            origin: origin.to_owned(),
+            keys,
+            anchors,
+            frontier: Frontier::new(),
+            peaks: Peaks::new(),
+            continuity: Some(Continuity::new(true)),
+            bundle: Vec::new(),
+        };
+        if size < sealed {
+            let why = format!("it says {size} entries, of which {sealed} are sealed");
+            check.problem(None, "its counter", why);
+        }
+        check.anchors_of_size(0);
+        check
+    }
+
+    pub(super) fn problem(&mut self, index: Option<u64>, what: impl Into<String>, why: impl Into<String>) {
+        let problem = Problem { log: Some(self.log), index, what: what.into(), why: why.into() };
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        } else {
+            self.problems_not_listed += 1;
+        }
+    }
+
+    /// Checks the entries `[from, to)`; `from` is the start of a bundle.
+    pub(super) fn chunk(&mut self, from: u64, to: u64, chunk: &Chunk) -> Result<(), ReadError> {
+        let mut rows = chunk.rows.iter().peekable();
+        let mut checkpoints = chunk.checkpoints.iter().peekable();
+        let mut index = from;
+        while index < to {
+            let sealed = Entries::covering(index, self.account.sealed);
+            let stored = match sealed {
+                Some(name) => self.stored(name)?,
+                None => Stored::default(),
+            };
+            let end = to.min(index + u64::from(TILE_WIDTH));
+            let entries = sealed.and_then(|name| name.decode(&stored.bundle).ok());
+            for index in index..end {
+                let at = usize::try_from(index % u64::from(TILE_WIDTH)).expect("below 256");
+                let row = rows.next_if(|row| row.index == index);
+                let entry = entries.as_ref().and_then(|entries| entries.get(at)).copied();
+                self.entry(index, row, entry, stored.hashes.get(at))?;
+                while let Some(row) = checkpoints.next_if(|row| row.size == index + 1) {
+                    self.checkpoint(row);
+                }
+                self.anchors_of_size(index + 1);
+            }
+            self.bundle = if stored.full { Vec::new() } else { stored.bundle };
+            index = end;
+        }
+        Ok(())
+    }
+
+    /// What lies at the edge and in front of it, once all entries are through.
+    pub(super) fn finish(mut self, published: Option<&[u8]>, recorded: Option<&String>) -> Result<Self, ReadError> {
+        self.partials()?;
+        match (published, recorded) {
+            (None, None) => {}
+            (Some(published), Some(recorded)) if published == recorded.as_bytes() => {
+                let size = Checkpoint::parse(published).map_or(0, |(parsed, _)| parsed.size);
+                let newest = self.account.sealed;
+                if size < newest {
+                    let why = format!("the one of {size} entries is published, the newest on record has {newest}");
+                    self.problem(None, "`checkpoint`", why);
+                }
+            }
+            (None, Some(_)) => self.problem(None, "`checkpoint`", "it is missing; the row of it is there"),
+            (Some(_), None) => {
+                let why = "it is published and not on record: was the database put back to an older state?";
+                self.problem(None, "`checkpoint`", why);
+            }
+            (Some(published), Some(recorded)) => {
+                let why =
+                    format!("it differs from its row at byte {}", first_difference(published, recorded.as_bytes()));
+                self.problem(None, "`checkpoint`", why);
+            }
+        }
+        let beyond: Vec<String> = self.anchors.iter().map(|anchor| beyond(anchor, self.account.sealed)).collect();
+        for why in beyond {
+            self.problem(None, "its checkpoints", why);
+        }
+        if let Some(continuity) = self.continuity.take() {
+            self.account.findings = continuity.finish();
+        }
+        Ok(self)
+    }
+
+    /// A bundle and its tile as they are stored. What is missing or malformed is named and left empty.
+    fn stored(&mut self, name: Entries) -> Result<Stored, ReadError> {
+        let first = name.index * u64::from(TILE_WIDTH);
+        let mut stored = Stored { full: name.is_full(), ..Stored::default() };
+        match self.tiles.bundle(name) {
+            Ok(bytes) => {
+                if let Err(error) = name.decode(&bytes) {
+                    self.problem(Some(first), format!("`{}`", self.tiles.path(&name.path())), error.to_string());
+                }
+                stored.bundle = bytes;
+            }
+            Err(ReadError::Damaged { what, why }) => self.problem(Some(first), format!("`{what}`"), why),
+            Err(error) => return Err(error),
+        }
+        let tile = Tile { level: 0, index: name.index, width: name.width };
+        match tree::fetch(&self.tiles, tile) {
+            Ok(hashes) => stored.hashes = hashes,
+            Err(tree::TreeError::Read(error)) => return Err(error.into()),
+            Err(error) => self.problem(Some(first), format!("`{}`", self.tiles.path(&tile.path())), error.to_string()),
+        }
+        Ok(stored)
+    }
+
+    /// One entry: of row, bundle and tile two that agree name the third.
+    fn entry(
+        &mut self,
+        index: u64,
+        row: Option<&EventRow>,
+        entry: Option<&[u8]>,
+        tile: Option<&Hash>,
+    ) -> Result<(), ReadError> {
+        let is_sealed = index < self.account.sealed;
+        let row_bytes = row.map(|row| row.bytes.as_slice());
+        let same = row_bytes.is_some() && row_bytes == entry;
+        let entry_hash = entry.map(leaf_hash);
+        let row_hash = if same { entry_hash } else { row_bytes.map(leaf_hash) };
+        let agreed = [entry_hash, row_hash].into_iter().flatten().find(|hash| Some(hash) == tile);
+        // What two of them say, else the bundle, which is the truth once it is sealed.
+        let truth = match agreed {
+            Some(hash) => Some(hash),
+            None if same => entry_hash,
+            None => entry_hash.or(row_hash),
+        };
+        if row.is_none() {
+            self.problem(Some(index), "its row", "it is missing");
+        }
+        if is_sealed && !(same && agreed.is_some()) {
+            self.disagree(index, (row_bytes, row_hash), (entry, entry_hash), tile, agreed);
+        }
+        if let (Some(row), Some(hash)) = (row, row_hash)
+            && row.leaf_hash != hash
+        {
+            self.problem(Some(index), "the hash in its row", "it is not the hash of the row's bytes");
+        }
+        // The bytes that the truth is the hash of.
+        let bytes = if entry_hash.is_some() && entry_hash == truth { entry } else { row_bytes };
+        self.event(index, row, bytes);
+        self.grow(truth.or(tile.copied()).unwrap_or([0; 32]), is_sealed)
+    }
+
+    /// Names which of row, bundle and tile is the odd one.
+    fn disagree(
+        &mut self,
+        index: u64,
+        (row, row_hash): (Option<&[u8]>, Option<Hash>),
+        (entry, entry_hash): (Option<&[u8]>, Option<Hash>),
+        tile: Option<&Hash>,
+        agreed: Option<Hash>,
+    ) {
+        let sealed = self.account.sealed;
+        let path = |path: Option<String>| path.map_or_else(String::new, |path| self.tiles.path(&path));
+        let in_bundle = format!("its bytes in `{}`", path(Entries::covering(index, sealed).map(Entries::path)));
+        let in_tile = format!("its hash in `{}`", path(Tile::covering(0, index, sealed).map(Tile::path)));
+        let differs = match (entry, row) {
+            (Some(entry), Some(row)) => format!("row and bundle differ at byte {}", first_difference(entry, row)),
+            _ => "it is not what the tile has the hash of".to_owned(),
+        };
+        match (row, entry, tile) {
+            // What is missing altogether was named when it was looked for.
+            (None, None, _) | (None, _, None) | (_, None, None) => {}
+            (Some(_), Some(_), None) => self.problem(Some(index), "the bytes of its row", differs),
+            (_, _, Some(_)) if agreed.is_some() => {
+                if row.is_some() && row_hash != agreed {
+                    self.problem(Some(index), "the bytes of its row", differs.as_str());
+                }
+                if entry.is_some() && entry_hash != agreed {
+                    self.problem(Some(index), in_bundle, differs);
+                }
+            }
+            (Some(row), Some(entry), Some(_)) if row != entry => {
+                self.problem(Some(index), in_bundle, format!("{differs}, and the tile has the hash of neither"));
+            }
+            (_, _, Some(_)) => self.problem(Some(index), in_tile, "it is not the hash of the entry"),
+        }
+    }
+
+    fn event(&mut self, index: u64, row: Option<&EventRow>, bytes: Option<&[u8]>) {
+        let Some(bytes) = bytes else { return };
+        let view = match LeafView::parse(bytes) {
+            Ok(view) => view,
+            Err(error) => return self.problem(Some(index), "its bytes", error.to_string()),
+        };
+        if row.is_some_and(|row| row.id != view.id) {
+            self.problem(Some(index), "the id in its row", format!("the event is {}", view.id));
+        }
+        if let Some(continuity) = &mut self.continuity {
+            continuity.push(index, &view);
+        }
+        if view.kind == ANCHOR_KIND {
+            let data = view.data();
+            if let (Some(size), Some(root)) = (data["size"].as_u64(), data["root"].as_str()) {
+                self.anchors_found.push(Anchored { index, size, root: root.to_owned() });
+            }
+        }
+    }
+
+    /// Appends to the tree computed anew, and compares each tile that it fills. Level 0 was compared hash by hash.
+    fn grow(&mut self, hash: Hash, is_sealed: bool) -> Result<(), ReadError> {
+        if !is_sealed {
+            return Ok(());
+        }
+        self.peaks.push(hash);
+        let mut filled: Vec<(Tile, Vec<u8>)> = Vec::new();
+        self.frontier.push(hash, |tile, bytes| {
+            if tile.level > 0 {
+                filled.push((tile, bytes));
+            }
+        });
+        filled.into_iter().try_for_each(|(tile, bytes)| self.tile(tile, &bytes))
+    }
+
+    fn tile(&mut self, tile: Tile, expected: &[u8]) -> Result<(), ReadError> {
+        let span = 1_u64.checked_shl(u32::from(tile.level) * 8).unwrap_or(u64::MAX);
+        let first = tile.index.saturating_mul(u64::from(TILE_WIDTH));
+        let what = format!("`{}`", self.tiles.path(&tile.path()));
+        match tree::fetch(&self.tiles, tile) {
+            Ok(hashes) => {
+                let stored = hashes.concat();
+                if stored != expected {
+                    let at = first_difference(&stored, expected);
+                    let index = first.saturating_add(at as u64 / 32).saturating_mul(span);
+                    self.problem(Some(index), what, format!("it differs from what its entries give at byte {at}"));
+                }
+            }
+            Err(tree::TreeError::Read(error)) => return Err(error.into()),
+            Err(error) => self.problem(Some(first.saturating_mul(span)), what, error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// The right-most tiles, and the narrower copies of them that older checkpoints had.
+    fn partials(&mut self) -> Result<(), ReadError> {
+        let edge: Vec<(Tile, Vec<u8>)> = self.frontier.partials().collect();
+        for (tile, bytes) in &edge {
+            if tile.level > 0 {
+                self.tile(*tile, bytes)?;
+            }
+        }
+        let bundle = std::mem::take(&mut self.bundle);
+        for tile in right_edge(self.account.sealed) {
+            let Some((_, bytes)) = edge.iter().find(|(known, _)| *known == tile) else { continue };
+            self.older(&tile.full().path(), tile, bytes)?;
+            if tile.level == 0 {
+                let name = Entries { index: tile.index, width: TILE_WIDTH };
+                self.older(&name.path(), tile, &bundle)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Narrower copies under `full.p/`: each is a prefix of the widest.
+    fn older(&mut self, full: &str, edge: Tile, widest: &[u8]) -> Result<(), ReadError> {
+        let folder = self.tiles.path(&format!("{full}.p"));
+        for path in self.tiles.blobs().list(&folder)? {
+            let width = path.rsplit('/').next().and_then(|width| width.parse::<u16>().ok());
+            // A wider one was sealed meanwhile.
+            if width.is_some_and(|width| width > edge.width) {
+                continue;
+            }
+            let first = edge.index.saturating_mul(u64::from(TILE_WIDTH));
+            let index = (edge.level == 0).then_some(first);
+            let Some(bytes) = self.tiles.blobs().get(&path)? else { continue };
+            let whole = width.is_some_and(|width| {
+                if full.starts_with("tile/entries") {
+                    Entries { index: edge.index, width }.decode(&bytes).is_ok()
+                } else {
+                    Tile { width, ..edge }.decode(&bytes).is_ok()
+                }
+            });
+            if !whole || !widest.starts_with(&bytes) {
+                self.problem(index, format!("`{path}`"), "it is not a prefix of the newest one");
+            }
+        }
+        Ok(())
+    }
+
+    /// A recorded checkpoint, when the tree has its size.
+    fn checkpoint(&mut self, row: &CheckpointRow) {
+        self.account.checkpoints += 1;
+        let what = format!("the checkpoint of {} entries", row.size);
+        let root = self.peaks.root();
+        let (parsed, note) = match Checkpoint::parse(row.note.as_bytes()) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.problem(None, what, error.to_string()),
+        };
+        if (parsed.origin.as_str(), parsed.size, parsed.root) != (self.origin.as_str(), row.size, row.root) {
+            self.problem(None, what.as_str(), "its note says something else than its row");
+        }
+        if parsed.root != root {
+            self.problem(None, what.as_str(), "its root is not the root of the entries");
+        }
+        match note.verify(&self.keys) {
+            Ok(verified) if verified.len() == self.keys.len() => {
+                let seconds = u64::try_from(row.at.micros() / 1_000_000).unwrap_or_default();
+                if verified.iter().filter_map(|verified| verified.at).any(|at| at != seconds) {
+                    self.problem(None, what, "its row says another time than was signed");
+                }
+            }
+            Ok(_) => self.problem(None, what, "one of the log's keys has not signed it"),
+            Err(error) => self.problem(None, what, error.to_string()),
+        }
+    }
+
+    /// Anchors that name this log at `size`.
+    fn anchors_of_size(&mut self, size: u64) {
+        let of_size = self.anchors.partition_point(|anchor| anchor.size <= size);
+        if of_size == 0 || size > self.account.sealed {
+            return;
+        }
+        let root = format!("sha256:{}", hex::encode(self.peaks.root()));
+        let wrong: Vec<u64> = self
+            .anchors
+            .drain(..of_size)
+            .filter(|anchor| anchor.size != size || anchor.root != root)
+            .map(|anchor| anchor.index)
+            .collect();
+        for index in wrong {
+            let why = format!("entry {index} of the evidence log names another root for {size} entries");
+            self.problem(None, "its entries", why);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Stored {
+    bundle: Vec<u8>,
+    hashes: Vec<Hash>,
+    full: bool,
+}
+
+fn beyond(anchor: &Anchored, sealed: u64) -> String {
+    let Anchored { index, size, .. } = anchor;
+    format!("entry {index} of the evidence log names one of {size} entries, the newest on record has {sealed}")
+}
+
+/// The first byte at which two strings differ.
+fn first_difference(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()))
+}
