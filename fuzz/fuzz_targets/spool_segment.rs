@@ -53,7 +53,8 @@ fn sign_frames(file: &mut [u8]) {
             continue;
         }
         let body_bytes = u32::from_le_bytes([frame[8], frame[9], frame[10], frame[11]]) as usize;
-        let Some(checked) = file.get(offset + 8..offset.saturating_add(FRAME_HEADER + body_bytes)) else { continue };
+        let end = offset.saturating_add((FRAME_HEADER + body_bytes).next_multiple_of(8));
+        let Some(checked) = file.get(offset + 8..end) else { continue };
         let placed = crc32c::crc32c_append(seed, &(offset as u64).to_le_bytes());
         let checksum = crc32c::crc32c_append(placed, checked);
         file[offset + 4..offset + 8].copy_from_slice(&checksum.to_le_bytes());
