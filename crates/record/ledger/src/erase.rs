@@ -5,9 +5,10 @@
 //! What is destroyed is the key; ciphertext and search terms go too, though without the key they say nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use haris_domain::{Actor, DetectionKind, Draft, EventId, Timestamp, kind};
-use haris_spool::Spool;
+use haris_spool::{Position, Spool};
 use haris_store::sqlx::{self, Row};
 use haris_store::{Blobs, Tx};
 
@@ -65,6 +66,10 @@ const DECIDE_TRIES: usize = 5;
 /// Key rows destroyed per transaction.
 const EVENTS_PER_STEP: i64 = 500;
 
+/// A spool rotates and deletes in its own threads: how often and how long to wait for it.
+const SPOOL_LOOKS: usize = 200;
+const SPOOL_LOOK_EVERY: Duration = Duration::from_millis(25);
+
 /// What an erasure would hit: each event that has keys, its interaction, its time.
 type Targets = BTreeMap<String, (String, Timestamp)>;
 
@@ -82,8 +87,7 @@ impl Ledger {
             return Err(EraseError::LegalBasis);
         }
         for (name, spool) in spools {
-            spool.rotate();
-            self.drain(spool, name).await.map_err(Box::new)?;
+            self.empty_spool(name, spool).await?;
         }
         for _ in 0..DECIDE_TRIES {
             let holds = self.holds().await?;
@@ -98,6 +102,26 @@ impl Ledger {
             return Ok(Erased { records, events: targets.len(), payloads });
         }
         Err(EraseError::HoldsChanging)
+    }
+
+    /// Ships everything that a spool holds now and waits until the segments that held it are gone from the disk.
+    async fn empty_spool(&self, name: &str, spool: &Spool) -> Result<(), EraseError> {
+        let newest = spool.state().segment_newest;
+        spool.rotate();
+        for _ in 0..SPOOL_LOOKS {
+            self.drain(spool, name).await.map_err(Box::new)?;
+            let oldest = spool.state().segment_oldest;
+            // A segment into which nothing was written yet is not rotated, and holds nothing.
+            let unused = || {
+                let start = Position { segment: newest, offset: 0 };
+                spool.read(start, 1, 1).is_ok_and(|batch| batch.records.is_empty() && batch.next.segment == newest)
+            };
+            if oldest > newest || (oldest == newest && unused()) {
+                return Ok(());
+            }
+            tokio::time::sleep(SPOOL_LOOK_EVERY).await;
+        }
+        Err(EraseError::SpoolHolds { spool: name.to_owned() })
     }
 
     /// Finishes what is on record and was cut short.
@@ -198,7 +222,7 @@ impl Ledger {
                 return Ok(());
             }
             if sealed.elsewhere {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
         Err(EraseError::NotSealed)

@@ -278,6 +278,12 @@ pub enum EraseError {
         "the erasure is on record, and the process that seals has not come to it; it will be finished at the next start"
     )]
     NotSealed,
+    /// A spool keeps segments whose events are all in the ledger.
+    #[error("spool `{spool}` does not let go of what was shipped from it: nothing was erased; see `haris status`")]
+    SpoolHolds {
+        /// Which spool.
+        spool: String,
+    },
     /// What a spool still holds could not be brought into the ledger first.
     #[error("the spool could not be shipped first: nothing was erased")]
     Ship(#[from] Box<ShipError>),

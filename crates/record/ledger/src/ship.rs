@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use haris_spool::{Position, ReadError as SpoolReadError, Spool};
+use haris_store::sqlx;
 use tokio::sync::watch;
 
-use crate::{Ledger, ShipError};
+use crate::{Ledger, ReadError, ShipError};
 
 /// One transaction's worth: long enough to share its sync, short enough that a command waits little behind it.
 const RECORDS_PER_BATCH: usize = 1_000;
@@ -36,11 +37,12 @@ impl Ledger {
 
     /// Ships until `stop` says true or its sender is gone, then what is left. Errors are logged and tried again.
     pub async fn ship(&self, spool: Spool, name: &str, mut stop: watch::Receiver<bool>) {
+        let mut trouble = None;
         while !*stop.borrow_and_update() {
             let from = match self.drain_to(&spool, name).await {
                 Ok(from) => from,
                 Err(error) => {
-                    report(name, &error);
+                    report(name, &error, &mut trouble);
                     tokio::select! {
                         () = tokio::time::sleep(RETRY_AFTER) => continue,
                         changed = stop.changed() => if changed.is_err() { break } else { continue },
@@ -53,7 +55,7 @@ impl Ledger {
             }
         }
         if let Err(error) = self.drain(&spool, name).await {
-            report(name, &error);
+            report(name, &error, &mut None);
         }
     }
 
@@ -74,13 +76,7 @@ impl Ledger {
         let read = tokio::task::spawn_blocking(move || reader.read(from, RECORDS_PER_BATCH, BYTES_PER_BATCH));
         let batch = match read.await.expect("reading a spool does not panic and is not aborted") {
             Ok(batch) => batch,
-            // The spool keeps the damage on its own list, which status and fsck show. What follows must not be lost too.
-            Err(SpoolReadError::Damaged { damage }) => {
-                tracing::error!(spool = name, %damage, "a stretch of the spool is unreadable; shipping goes on after it");
-                self.ingest(name, &[], damage.to).await?;
-                return Ok((damage.to, 0));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Ok((self.ship_past(name, from, error).await?, 0)),
         };
         if batch.next == from {
             return Ok((from, 0));
@@ -89,8 +85,45 @@ impl Ledger {
         spool.release(batch.next);
         Ok((batch.next, count))
     }
+
+    /// Where to go on when a spool cannot be read at `from`. What follows must not be lost with what is: the spool
+    /// keeps damage on its own list, and a gap in `n` shows what is missing.
+    async fn ship_past(&self, name: &str, from: Position, error: SpoolReadError) -> Result<Position, ShipError> {
+        match error {
+            SpoolReadError::Damaged { damage } => {
+                tracing::error!(spool = name, %damage, "a stretch of the spool is unreadable; shipping goes on after it");
+                self.ingest(name, &[], damage.to).await?;
+                Ok(damage.to)
+            }
+            SpoolReadError::Gone { .. } => {
+                let recorded = self.spool_position(name).await?;
+                if recorded > from {
+                    // Another shipper was faster, and what it shipped was released.
+                    return Ok(recorded);
+                }
+                tracing::error!(spool = name, %error, "shipping goes on with what is left");
+                Ok(Position::START)
+            }
+            // The spool was emptied or replaced, and begins anew: what was shipped from it before has no meaning now.
+            // Events are recognised by their ids, so none is appended twice.
+            SpoolReadError::Ahead { .. } => {
+                tracing::error!(spool = name, %error, "the spool is not the one it was; shipping begins anew");
+                let mut tx = self.store().begin().await.map_err(ReadError::from)?;
+                let forget = sqlx::query("DELETE FROM ledger_spool_position WHERE spool = $1").bind(name);
+                forget.execute(&mut *tx).await.map_err(ReadError::from)?;
+                tx.commit().await.map_err(ReadError::from)?;
+                Ok(Position::START)
+            }
+            error => Err(error.into()),
+        }
+    }
 }
 
-fn report(spool: &str, error: &ShipError) {
-    tracing::error!(spool, error = %crate::error::chain(error), "events stay in the spool");
+/// Says what keeps events in the spool, once for as long as it is the same.
+fn report(spool: &str, error: &ShipError, known: &mut Option<String>) {
+    let error = crate::error::chain(error);
+    if known.as_ref() != Some(&error) {
+        tracing::error!(spool, error, "events stay in the spool");
+        *known = Some(error);
+    }
 }
