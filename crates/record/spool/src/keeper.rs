@@ -227,7 +227,7 @@ fn fill(core: &Core, number: u64, path: &Path) -> io::Result<Arc<dyn DiskFile>> 
 pub(crate) fn look_after(core: &Core) {
     let open = {
         let desk = core.desk.lock();
-        desk.open_segment().filter(|_| !desk.broken().is_some()).map(|number| (number, desk.segments[&number].identity))
+        desk.open_segment().filter(|_| desk.broken().is_none()).map(|number| (number, desk.segments[&number].identity))
     };
     if let Some((number, identity)) = open
         && let Err(why) = still_named(core, number, identity)

@@ -57,7 +57,7 @@ impl Writer {
         if !self.group.waiting.is_empty() {
             return desk.spare().is_some() || desk.spare_trouble.is_some() || desk.broken().is_some();
         }
-        !desk.queue.waiting.is_empty() || (desk.rotate && !desk.broken().is_some()) || (desk.closing && !desk.drained)
+        !desk.queue.waiting.is_empty() || (desk.rotate && desk.broken().is_none()) || (desk.closing && !desk.drained)
     }
 
     /// One group, or as much of it as fits a segment.
