@@ -19,8 +19,10 @@ pub const NOT_PROVEN: i32 = 1;
 /// Exit status: bad usage, or a file that cannot be read.
 pub const UNREADABLE: i32 = 2;
 
-/// Events that are listed without `--events`; those that are not proven come on top.
-const LISTED: u64 = 100;
+/// Events that a person is shown without `--events`; those that are not proven come on top.
+const LISTED: u64 = 20;
+/// The same in JSON.
+const LISTED_JSON: u64 = 100;
 /// Most unproven events that are listed without `--events`.
 const UNPROVEN_LISTED: u64 = 1000;
 /// Longest key or policy file.
@@ -36,7 +38,7 @@ Usage: haris-verify FILE --key KEY [--key KEY ...] [--policy FILE] [--format tab
                    that holds it; get it from someone you trust, not from the bundle
   --policy FILE    tlog-policy: keys of logs and witnesses, and how many witnesses must have signed
   --format FORMAT  table (default) or json
-  --events         list every event, not only the first 100 and those that are not proven
+  --events         list every event, not only the first few and those that are not proven
   --help, --version
 
 Exit status: 0 proven, 1 not proven or altered, 2 bad usage or unreadable file.
@@ -185,6 +187,13 @@ struct Shown<'a> {
 impl Shown<'_> {
     fn finish(&mut self, report: &Report) -> io::Result<()> {
         if !self.json {
+            let more: u64 = report.logs.iter().map(|log| log.leaves).sum::<u64>().saturating_sub(self.listed);
+            if more > 0 {
+                writeln!(self.out, "… and {more} more; --events lists them")?;
+            }
+            if self.listed > 0 {
+                writeln!(self.out)?;
+            }
             return self.out.write_all(report.to_text().as_bytes());
         }
         let Value::Object(mut rest) = json!(report) else { return Ok(()) };
@@ -219,6 +228,11 @@ impl Watch for Shown<'_> {
     }
 
     fn wants(&self, proven: bool) -> bool {
-        self.all || if proven { self.listed < LISTED } else { self.unproven < UNPROVEN_LISTED }
+        self.all
+            || if proven {
+                self.listed < if self.json { LISTED_JSON } else { LISTED }
+            } else {
+                self.unproven < UNPROVEN_LISTED
+            }
     }
 }
