@@ -85,7 +85,7 @@ async fn ask_on(client: Client, heard: Arc<Heard>) {
     while !heard.stop.load(Ordering::SeqCst) {
         let number = heard.next.fetch_add(1, Ordering::SeqCst);
         let model = format!("gpt-mock.chunk-4.slow-5.r-{number}");
-        let stream = number % 2 == 0;
+        let stream = number.is_multiple_of(2);
         let body = serde_json::json!({
             "model": model, "stream": stream,
             "messages": [{"role": "user", "content": "When does the branch open?"}],

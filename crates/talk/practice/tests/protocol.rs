@@ -1,4 +1,5 @@
 //! The teller as a client meets it: over HTTP, without a socket.
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test's report")]
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
