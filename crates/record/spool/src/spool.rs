@@ -253,7 +253,7 @@ impl Core {
             sync_us_last: desk.sync_us_last,
             free_bytes: desk.free_bytes,
             segment_oldest: desk.segments.first_key_value().map_or(desk.newest + 1, |(number, _)| *number),
-            segment_newest: desk.newest,
+            segment_newest: desk.open_segment().or_else(|| desk.spare()).unwrap_or(desk.newest + 1),
             damage: desk.damage.clone(),
         }
     }

@@ -125,7 +125,8 @@ pub struct State {
     pub free_bytes: Option<u64>,
     /// The oldest segment that still has a name: what was before it is gone for good, a power cut included.
     pub segment_oldest: u64,
-    /// The segment that is written now, or the next one to be.
+    /// The segment that is written now, or the next one to be: everything appended so far lies in it or before it,
+    /// and after [`rotate`](crate::Spool::rotate) nothing new joins it.
     pub segment_newest: u64,
     /// What recovery or reading found damaged. Never emptied by itself.
     pub damage: Vec<Damage>,

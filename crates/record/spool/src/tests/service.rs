@@ -72,6 +72,52 @@ fn what_was_shipped_is_deleted_segment_by_segment() {
     assert_eq!(read_all(&spool, next).0, [record]);
 }
 
+/// What an erasure does, while others append, read and release.
+#[test]
+fn a_rotated_spool_empties_under_load() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path(), "boot");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|_| {
+                let (spool, stop) = (spool.clone(), &stop);
+                scope.spawn(move || {
+                    let mut count = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        append(&spool, 60);
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        let (mut next, mut last_n) = (Position::START, 0);
+        let mut ship = || {
+            let batch = spool.read(next, 50, 20_000).unwrap();
+            for record in &batch.records {
+                last_n += 1;
+                assert_eq!(n_of(record), last_n);
+            }
+            next = batch.next;
+            spool.release(next);
+        };
+        for _ in 0..5 {
+            let newest = spool.state().segment_newest;
+            spool.rotate();
+            while spool.state().segment_oldest <= newest {
+                ship();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        let written: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+        while spool.state().unshipped_records > 0 {
+            ship();
+        }
+        assert_eq!(last_n, written);
+    });
+}
+
 #[test]
 fn a_reader_is_woken_by_what_becomes_durable() {
     let dir = tempfile::tempdir().unwrap();
