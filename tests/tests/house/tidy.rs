@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// One subject needs no more. A file at the limit is two subjects, or a table that is data.
-const LINES_MAX: usize = 500;
+/// One subject needs no more, tests apart. A file at the limit is two subjects, or a table that is data.
+const LINES_MAX: usize = 600;
 
 /// Every file that belongs to the repository, or would at the next commit.
 fn files() -> Vec<PathBuf> {
@@ -35,7 +35,7 @@ fn shown(path: &Path) -> String {
 #[test]
 fn files_are_short_enough_to_read() {
     let long: Vec<String> = rust_files()
-        .map(|(path, text)| (shown(&path), text.lines().count()))
+        .map(|(path, text)| (shown(&path), text.lines().take_while(|line| *line != "#[cfg(test)]").count()))
         .filter(|(_, lines)| *lines > LINES_MAX)
         .map(|(path, lines)| format!("{path}: {lines} lines"))
         .collect();

@@ -97,7 +97,7 @@ mod tests {
         let digits: Vec<u32> = card.chars().filter_map(|c| c.to_digit(10)).collect();
         let sum: u32 =
             (0..).zip(digits.iter().rev()).map(|(i, d)| if i % 2 == 1 { d * 2 / 10 + d * 2 % 10 } else { *d }).sum();
-        digits.len() == 16 && sum % 10 == 0
+        digits.len() == 16 && sum.is_multiple_of(10)
     }
 
     fn mod_97(iban: &str) -> u32 {
