@@ -1,0 +1,276 @@
+//! Doors and bounds: keys, models, sizes, times, places.
+
+use std::time::Duration;
+
+use haris_domain::Timestamp;
+use haris_gateway::{Caller, CallerTable, Limits, hash_key};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::*;
+
+fn table(callers: Vec<(&str, Caller)>) -> std::sync::Arc<CallerTable> {
+    std::sync::Arc::new(callers.into_iter().map(|(key, caller)| (hash_key(key), caller)).collect())
+}
+
+fn caller(models: &[&str], expires: Option<Timestamp>) -> Caller {
+    Caller { id: "c2".into(), models: models.iter().map(|model| model.parse().unwrap()).collect(), expires }
+}
+
+#[tokio::test]
+async fn only_known_living_keys_pass() {
+    let scene = Scene::start(says("ok")).await;
+    let url = format!("{}/v1/chat/completions", scene.url);
+    let send = |request: reqwest::RequestBuilder| async {
+        Answer::of(request.body(ask("hi").to_string()).send().await.unwrap()).await
+    };
+    for request in [
+        scene.http.post(&url),
+        scene.http.post(&url).bearer_auth("hk_wrong"),
+        scene.http.post(&url).basic_auth("hk_test-caller-key", None::<&str>),
+        scene.http.post(&url).header("authorization", KEY),
+    ] {
+        let answer = send(request).await;
+        assert_eq!((answer.status, answer.code()), (401, "invalid_api_key".to_owned()));
+        answer.event_id();
+    }
+    let event = scene.events().remove(0);
+    assert_eq!((event.actor.as_str(), &event.data["reason"]), ("service:gateway", &json!("unauthenticated")));
+
+    scene.callers.store(table(vec![("hk_old", caller(&["*"], Some(Timestamp::from_micros(1))))]));
+    let answer = send(scene.http.post(&url).bearer_auth("hk_old")).await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(scene.events().last().unwrap().data["reason"], "key-expired");
+    // The table was swapped: the first key is revoked by that.
+    assert_eq!(send(scene.http.post(&url).bearer_auth(KEY)).await.status, 401);
+    assert!(scene.heard().is_empty());
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_does_not_fill_the_ledger() {
+    let limits = Limits { refusals_per_second: 3, ..Limits::default() };
+    let scene = Scene::plan(Plan { limits, ..Plan::default() }, says("never")).await;
+    let url = format!("{}/v1/chat/completions", scene.url);
+    for _ in 0..40 {
+        let answer = Answer::of(scene.http.post(&url).body("{}").send().await.unwrap()).await;
+        assert_eq!(answer.status, 401);
+        answer.event_id();
+    }
+    assert!(scene.events().len() < 40);
+}
+
+#[tokio::test]
+async fn a_key_reaches_its_models_only() {
+    let scene = Scene::start(says("ok")).await;
+    scene.callers.store(table(vec![(KEY, caller(&["bank/*"], None))]));
+    let answer = scene.say("hi").await;
+    assert_eq!((answer.status, answer.code()), (403, "model_not_allowed".to_owned()));
+    let mut body = ask("hi");
+    body["model"] = "bank/model:1".into();
+    assert_eq!(scene.chat(body.clone()).await.status, 200);
+    assert_eq!(scene.heard()[0].json()["model"], "bank/model:1");
+
+    let list =
+        Answer::of(scene.http.get(format!("{}/v1/models", scene.url)).bearer_auth(KEY).send().await.unwrap()).await;
+    assert_eq!(
+        list.json()["data"],
+        json!([{ "id": "bank/model:1", "object": "model", "created": 0, "owned_by": "acme" }])
+    );
+    for (id, status) in [("bank/model:1", 200), ("bank%2Fmodel:1", 200), ("m", 404), ("nonsense", 404)] {
+        let url = format!("{}/v1/models/{id}", scene.url);
+        assert_eq!(scene.http.get(url).bearer_auth(KEY).send().await.unwrap().status(), status, "{id}");
+    }
+
+    scene.callers.store(table(vec![(KEY, caller(&["*"], None))]));
+    body["model"] = "unheard-of".into();
+    let answer = scene.chat(body).await;
+    assert_eq!((answer.status, answer.code()), (404, "model_not_found".to_owned()));
+    let events = scene.events();
+    assert_eq!(events.last().unwrap().data["reason"], "unknown-model");
+    assert!(!serde_json::to_string(&events.last().unwrap().data).unwrap().contains("unheard-of"));
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_told_so() {
+    let scene = Scene::start(says("never")).await;
+    let get = |path: &str| scene.http.get(format!("{}{path}", scene.url));
+    assert_eq!(get("/healthz").send().await.unwrap().text().await.unwrap(), "ok");
+    let missing = Answer::of(scene.post("/v1/completions").body("{}").send().await.unwrap()).await;
+    assert_eq!((missing.status, missing.code()), (404, "unknown_url".to_owned()));
+    let method = Answer::of(get("/v1/chat/completions").bearer_auth(KEY).send().await.unwrap()).await;
+    assert_eq!((method.status, method.code()), (405, "method_not_allowed".to_owned()));
+    // Strangers learn nothing of what there is.
+    assert_eq!(get("/v1/models").send().await.unwrap().status(), 401);
+    assert_eq!(get("/elsewhere").send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn bodies_and_headers_have_bounds() {
+    let limits = Limits { body_bytes: 100_000, header_bytes: 4000, ..Limits::default() };
+    let scene = Scene::plan(Plan { limits, ..Plan::default() }, says("ok")).await;
+    // Announced and not announced; the client writes all of it before it reads.
+    let long = ask(&"x".repeat(3_000_000)).to_string();
+    let chunked = reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(long.clone())]));
+    for body in [reqwest::Body::from(long), chunked] {
+        let answer = scene.chat_raw(body).await;
+        assert_eq!((answer.status, answer.code()), (413, "request_too_large".to_owned()));
+    }
+    let answer = scene.post("/v1/chat/completions").header("x-long", "y".repeat(5000)).body(ask("hi").to_string());
+    let answer = Answer::of(answer.send().await.unwrap()).await;
+    assert_eq!((answer.status, answer.code()), (431, "headers_too_large".to_owned()));
+    let answer = scene.post("/v1/chat/completions").header("content-encoding", "gzip").body("x").send().await.unwrap();
+    assert_eq!(answer.status(), 415);
+    // The connection and the gateway go on.
+    assert_eq!(scene.say("hi").await.status, 200);
+    let reasons: Vec<_> = scene.events().iter().filter_map(|event| event.data.get("reason").cloned()).collect();
+    assert_eq!(reasons, ["too-large", "too-large", "headers-too-large", "content-encoding"]);
+}
+
+async fn raw(scene: &Scene, bytes: &[u8]) -> TcpStream {
+    let mut connection = TcpStream::connect(scene.url.strip_prefix("http://").unwrap()).await.unwrap();
+    connection.write_all(bytes).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn slow_senders_are_let_go() {
+    let limits =
+        Limits { header_read: Duration::from_millis(200), body_read: Duration::from_millis(200), ..Limits::default() };
+    let scene = Scene::plan(Plan { limits, ..Plan::default() }, says("never")).await;
+    let mut answer = String::new();
+    raw(&scene, b"POST /v1/chat/comp").await.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 500\r\n\r\n{{\"model\""
+    );
+    let mut answer = String::new();
+    let mut connection = raw(&scene, head.as_bytes()).await;
+    let _ = connection.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_timeout"), "{answer}");
+    scene.idle().await;
+}
+
+#[tokio::test]
+async fn a_caller_has_so_many_places() {
+    let limits = Limits { caller_requests: 2, caller_streams: 1, ..Limits::default() };
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let held = std::sync::Arc::clone(&gate);
+    let scene = Scene::plan(Plan { limits, ..Plan::default() }, move |heard| {
+        let held = std::sync::Arc::clone(&held);
+        let body = if heard.json()["stream"] == true { sse(&streamed("ok", 9)) } else { completion("ok").to_string() };
+        let kind = if heard.json()["stream"] == true { "text/event-stream" } else { "application/json" };
+        let parts = futures_util::stream::once(async move {
+            let _ = held.acquire().await;
+            Ok::<_, std::io::Error>(body)
+        });
+        axum::response::Response::builder()
+            .header("content-type", kind)
+            .body(axum::body::Body::from_stream(parts))
+            .unwrap()
+    })
+    .await;
+    let scene = std::sync::Arc::new(scene);
+    let mut open = Vec::new();
+    for stream in [true, false] {
+        let scene = std::sync::Arc::clone(&scene);
+        open.push(tokio::spawn(async move { if stream { scene.stream("hi").await } else { scene.say("hi").await } }));
+    }
+    while scene.heard().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let answer = scene.say("hi").await;
+    assert_eq!((answer.status, answer.code()), (429, "too_many_requests".to_owned()));
+    assert!(answer.headers.contains_key("retry-after"));
+    gate.close();
+    for open in open {
+        assert_eq!(open.await.unwrap().status, 200);
+    }
+    assert_eq!(scene.say("hi").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_is_slow_or_gone_gives_a_clear_error() {
+    let limits = Limits { first_byte: Duration::from_millis(200), ..Limits::default() };
+    let scene = Scene::plan(Plan { limits: limits.clone(), ..Plan::default() }, |_| {
+        std::thread::sleep(Duration::from_millis(600));
+        reply(&completion("late"))
+    })
+    .await;
+    let answer = scene.say("hi").await;
+    assert_eq!((answer.status, answer.code()), (504, "upstream_timeout".to_owned()));
+    assert_eq!(scene.event("gw.response.decided").data["outcome"], "timeout");
+
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let base = Some(format!("http://127.0.0.1:{port}"));
+    let scene = Scene::plan(Plan { limits, base, ..Plan::default() }, says("never")).await;
+    let answer = scene.say("hi").await;
+    assert_eq!((answer.status, answer.code()), (502, "upstream_unreachable".to_owned()));
+    assert_eq!(scene.event("gw.response.decided").data["status"], 502);
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_is_ended() {
+    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let scene = Scene::plan(Plan { limits, ..Plan::default() }, |_| {
+        let first = format!("data: {}\n\n", chunk(0, json!({ "content": "Good morning. " }), None));
+        let parts = futures_util::stream::unfold(Some(first), |first| async move {
+            match first {
+                Some(first) => Some((Ok::<_, std::io::Error>(first), None)),
+                None => std::future::pending().await,
+            }
+        });
+        reply_stream(axum::body::Body::from_stream(parts))
+    })
+    .await;
+    let answer = scene.stream("hi").await;
+    assert_eq!(answer.streamed(0, "/content"), "Good morning. ");
+    assert_eq!(answer.chunks().last().unwrap()["error"]["code"], "upstream_timeout");
+    assert_eq!(scene.event("gw.response.decided").data["outcome"], "timeout");
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_holds_neither_memory_nor_upstream() {
+    let limits = Limits { client_stall: Duration::from_millis(300), ..Limits::default() };
+    let scene = Scene::plan(Plan { limits, ..Plan::default() }, |_| {
+        let part = format!("data: {}\n\n", chunk(0, json!({ "content": "many words ".repeat(400) }), None));
+        reply_stream(pieces(vec![part.into_bytes(); 5000]))
+    })
+    .await;
+    let mut body = ask("hi");
+    body["stream"] = true.into();
+    let body = body.to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let connection = raw(&scene, head.as_bytes()).await;
+    let events = scene.wait_for_events(2).await;
+    assert_eq!(events[1].data["outcome"], "cancelled");
+    drop(connection);
+}
+
+#[tokio::test]
+async fn shutting_down_lets_open_requests_finish_or_says_that_it_did_not() {
+    for (drain, outcome) in [(20_000, "complete"), (50, "interrupted")] {
+        let limits = Limits { drain: Duration::from_millis(drain), ..Limits::default() };
+        let scene = Scene::plan(Plan { limits, ..Plan::default() }, |_| {
+            let parts = futures_util::stream::once(async {
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                Ok::<_, std::io::Error>(completion("late").to_string())
+            });
+            let body = axum::body::Body::from_stream(parts);
+            axum::response::Response::builder().header("content-type", "application/json").body(body).unwrap()
+        })
+        .await;
+        let request = scene.post("/v1/chat/completions").body(ask("hi").to_string());
+        let open = tokio::spawn(async move { request.send().await.unwrap().status() });
+        while scene.heard().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let scene = scene.shut_down().await;
+        assert_eq!(scene.event("gw.response.decided").data["outcome"], outcome);
+        assert_eq!(open.await.unwrap(), if outcome == "complete" { 200 } else { 503 });
+    }
+}
