@@ -239,7 +239,8 @@ pub(crate) fn scan(bytes: &[u8], seed: Seed, later_data: bool) -> Scan {
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1).max(HEADER_BYTES.min(bytes.len()));
     let mut scan = Scan { end: HEADER_BYTES, used, ..Scan::default() };
     // A frame's padding may be the last thing in a segment: zeros that belong to it.
-    let mut budget = Budget(bytes.len().saturating_mul(RESYNC_READS));
+    let mut budget = Budget::new(bytes);
+    let mut synced = None;
     while scan.end < used {
         if let Found::Frame(frame) = parse(&bytes[scan.end..], seed, scan.end) {
             scan.note(&frame);
@@ -247,9 +248,10 @@ pub(crate) fn scan(bytes: &[u8], seed: Seed, later_data: bool) -> Scan {
             continue;
         }
         let hole = scan.end;
+        let synced = *synced.get_or_insert_with(|| synced_upto(bytes, seed, hole, &mut budget));
         let next = resync(bytes, seed, hole, &mut budget);
-        let vouched = later_data || next.is_some_and(|next| vouches(bytes, seed, next, hole, &mut budget));
-        if !vouched {
+        // Whoever exhausts the budget has put frames within frames here, which no crash does.
+        if !later_data && hole >= synced && !budget.spent {
             break;
         }
         scan.end = next.unwrap_or(used.next_multiple_of(ALIGN).min(bytes.len()));
@@ -275,19 +277,27 @@ impl Scan {
 /// nest headers that all claim the whole segment.
 const RESYNC_READS: usize = 8;
 
-struct Budget(usize);
+struct Budget {
+    left: usize,
+    spent: bool,
+}
 
 impl Budget {
+    fn new(bytes: &[u8]) -> Self {
+        Self { left: bytes.len().saturating_mul(RESYNC_READS), spent: false }
+    }
+
     fn parse<'a>(&mut self, bytes: &'a [u8], seed: Seed, offset: usize) -> Found<'a> {
         let rest = &bytes[offset..];
         if rest.len() < FRAME_HEADER || rest[..4] != FRAME_MAGIC {
             return Found::Nothing;
         }
         let claimed = (u32_at(rest, 8) as usize).min(rest.len());
-        let Some(left) = self.0.checked_sub(claimed) else {
+        self.spent |= claimed > self.left;
+        if self.spent {
             return Found::Nothing;
-        };
-        self.0 = left;
+        }
+        self.left -= claimed;
         parse(rest, seed, offset)
     }
 }
@@ -304,22 +314,25 @@ fn resync(bytes: &[u8], seed: Seed, hole: usize, budget: &mut Budget) -> Option<
     None
 }
 
-/// Whether a frame from `next` on says that the bytes at `hole` were synced before it was written.
-fn vouches(bytes: &[u8], seed: Seed, next: usize, hole: usize, budget: &mut Budget) -> bool {
-    let mut offset = next;
+/// Up to where the frames behind `hole` say that all was synced before they were written.
+fn synced_upto(bytes: &[u8], seed: Seed, hole: usize, budget: &mut Budget) -> usize {
+    let mut synced = 0;
+    let mut offset = (hole + 1).next_multiple_of(ALIGN);
     while offset + FRAME_HEADER <= bytes.len() {
         match budget.parse(bytes, seed, offset) {
-            Found::Frame(frame) if frame.group > hole => return true,
-            Found::Frame(frame) => offset += frame.bytes(),
+            Found::Frame(frame) => {
+                synced = synced.max(frame.group);
+                offset += frame.bytes();
+            }
             _ => offset += ALIGN,
         }
     }
-    false
+    synced
 }
 
 /// The next frame behind bytes at `hole` that are none.
 pub(crate) fn next_frame(bytes: &[u8], seed: Seed, hole: usize) -> Option<usize> {
-    resync(bytes, seed, hole, &mut Budget(bytes.len().saturating_mul(RESYNC_READS)))
+    resync(bytes, seed, hole, &mut Budget::new(bytes))
 }
 
 /// Everything that the bytes of one segment file still tell.

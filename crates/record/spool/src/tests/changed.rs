@@ -46,3 +46,20 @@ proptest! {
         let _ = salvage(&noise);
     }
 }
+
+/// Headers within headers, each claiming all that follows: looking for frames among them stays linear, and what was not
+/// looked through counts as damage.
+#[test]
+fn nested_claims_are_not_followed_for_ever() {
+    let (mut bytes, written) = segment();
+    bytes.resize(32 << 20, 0);
+    let from = 12 << 10;
+    for at in (from..bytes.len() - 24).step_by(24) {
+        let claimed = u32::try_from(bytes.len() - at - 24).unwrap();
+        bytes[at..at + 4].copy_from_slice(b"HSF1");
+        bytes[at + 8..at + 12].copy_from_slice(&claimed.to_le_bytes());
+    }
+    let found = salvage(&bytes).unwrap();
+    assert_eq!(found.records.len(), written.len());
+    assert!(found.damage.iter().any(|range| range.end + 24 >= 32 << 20), "{:?}", found.damage);
+}
