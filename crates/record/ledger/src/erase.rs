@@ -10,7 +10,7 @@ use std::time::Duration;
 use haris_domain::{Actor, DetectionKind, Draft, EventId, Timestamp, kind};
 use haris_spool::{Position, Spool};
 use haris_store::sqlx::{self, Row};
-use haris_store::{Blobs, Tx};
+use haris_store::{Blobs, Engine, Tx};
 
 use crate::append::{Along, Written};
 use crate::payload::seal_text;
@@ -70,6 +70,9 @@ const EVENTS_PER_STEP: i64 = 500;
 const SPOOL_LOOKS: usize = 200;
 const SPOOL_LOOK_EVERY: Duration = Duration::from_millis(25);
 
+/// PostgreSQL's advisory lock of whoever destroys keys.
+const DESTROY_LOCK: i64 = 0x6861_7269_7303;
+
 /// What an erasure would hit: each event that has keys, its interaction, its time.
 type Targets = BTreeMap<String, (String, Timestamp)>;
 
@@ -86,6 +89,7 @@ impl Ledger {
         if basis.is_empty() || basis.len() > LEGAL_BASIS_BYTES_MAX || !basis.bytes().all(plain) {
             return Err(EraseError::LegalBasis);
         }
+        self.ensure_day_keys(now).await?;
         for (name, spool) in spools {
             self.empty_spool(name, spool).await?;
         }
@@ -230,7 +234,14 @@ impl Ledger {
 
     /// Destroys what the lists name. Each step can be repeated: ciphertext first, since its key row is what finds it;
     /// then, in one transaction, keys, search terms and the entries of the list.
+    ///
+    /// One at a time: two that blank stretches of one pack would each write back what the other had blanked.
     async fn destroy(&self) -> Result<u64, EraseError> {
+        let _here = self.inner().destroying.lock().await;
+        let everywhere = match self.store().engine() {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(self.store().begin_exclusive(DESTROY_LOCK).await?),
+        };
         let mut destroyed = 0;
         loop {
             let rows = sqlx::query("SELECT DISTINCT event_id FROM ledger_erasure_target ORDER BY event_id LIMIT $1")
@@ -250,6 +261,9 @@ impl Ledger {
                 delete(&mut tx, "DELETE FROM ledger_erasure_target WHERE event_id = $1", id).await?;
             }
             tx.commit().await?;
+        }
+        if let Some(lock) = everywhere {
+            lock.commit().await?;
         }
         self.store().scrub("ledger_payload_key").await?;
         self.store().scrub("ledger_search_term").await?;

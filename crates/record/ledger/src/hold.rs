@@ -66,6 +66,7 @@ impl Ledger {
         actor: Actor,
         now: Timestamp,
     ) -> Result<EventId, EraseError> {
+        self.ensure_day_keys(now).await?;
         let mut draft = Draft::new(&kind::HOLD_PLACED, now, actor);
         let mut payloads = vec![seal_text(self, now, draft.id, "reason", reason)?];
         draft = match scope {
@@ -99,6 +100,7 @@ impl Ledger {
         if !self.holds().await?.iter().any(|hold| hold.id == id) {
             return Err(EraseError::NoHold { id });
         }
+        self.ensure_day_keys(now).await?;
         let draft = Draft::new(&kind::HOLD_LIFTED, now, actor).with("hold", id.to_string()).about(id);
         let lifted = draft.id;
         let reason = seal_text(self, now, lifted, "reason", reason)?;

@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) sealer: AsyncMutex<Sealer>,
     /// Why the last round of the sealer failed, if it did.
     pub(crate) sealer_error: Mutex<Option<String>>,
+    /// Held while keys and ciphertext are destroyed.
+    pub(crate) destroying: AsyncMutex<()>,
     /// Told of each append.
     pub(crate) appended: Notify,
     /// Leaf hashes of what this process appended and nobody sealed yet, so that a row which was changed together with
@@ -99,6 +101,7 @@ impl Ledger {
             direct: AsyncMutex::new(Direct::default()),
             sealer: AsyncMutex::new(Sealer::default()),
             sealer_error: Mutex::new(None),
+            destroying: AsyncMutex::new(()),
             appended: Notify::new(),
             unsealed: Mutex::new([BTreeMap::new(), BTreeMap::new()]),
         }));

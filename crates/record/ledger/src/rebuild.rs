@@ -2,8 +2,8 @@
 
 use haris_domain::{Event, Log};
 use haris_merkle::tile::{Entries, TILE_WIDTH};
-use haris_store::Tx;
 use haris_store::sqlx::{self, AssertSqlSafe, Column, Row, any::AnyRow};
+use haris_store::{SCHEMA_LOCK, Tx};
 
 use crate::read::{integer, natural};
 use crate::{Folded, Ledger, Projection, ReadError, RebuildError};
@@ -63,7 +63,7 @@ impl Ledger {
 
     /// Makes the folds' tables, and names those that were not folded by this version of their fold.
     pub(crate) async fn prepare_projections(&self) -> Result<Vec<&'static str>, RebuildError> {
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.store().begin_exclusive(SCHEMA_LOCK).await?;
         let rows = sqlx::query("SELECT name, version FROM ledger_projection").fetch_all(&mut *tx).await?;
         let row =
             sqlx::query("SELECT COUNT(*) AS logs FROM ledger_log WHERE next_index > 0").fetch_one(&mut *tx).await?;

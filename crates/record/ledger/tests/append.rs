@@ -1,5 +1,7 @@
 //! What an append promises: all or nothing, once, in order, without gaps.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+
 mod support;
 
 use std::future::Future;

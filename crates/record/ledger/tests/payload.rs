@@ -1,5 +1,7 @@
 //! Payloads: opened, found, held, and erased for good.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! What the seal promises: every event proven within a round, the same after any crash, nothing altered ever signed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! From the spool into the ledger: everything, once, and nothing left behind that was erased.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+
 mod support;
 
 use std::path::Path;

@@ -23,4 +23,4 @@ pub use folder::Folder;
 pub use insert::{ROWS_PER_STATEMENT, Value, insert};
 pub use migrate::SCHEMA_VERSION;
 pub use sqlx;
-pub use store::{OpenError, Store, StoreOptions, Tx};
+pub use store::{OpenError, SCHEMA_LOCK, Store, StoreOptions, Tx};

@@ -14,14 +14,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
 /// The schema that this binary writes. It refuses a database with a higher one.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// Serialises the migrations of several processes on one PostgreSQL. Any fixed number will do.
-const MIGRATION_LOCK: i64 = 0x6861_7269_7301;
-
 /// Brings the schema up to [`SCHEMA_VERSION`] within `tx`.
 pub(crate) async fn run(tx: &mut Tx<'_>, engine: Engine) -> Result<(), OpenError> {
-    if engine == Engine::Postgres {
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut **tx).await?;
-    }
     let versions = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL)";
     sqlx::raw_sql(AssertSqlSafe(engine.ddl(versions))).execute(&mut **tx).await?;
     let row =

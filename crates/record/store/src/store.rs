@@ -81,6 +81,10 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a writer waits for those before it. A rebuild of a large log holds on for minutes.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(120);
 
+/// The lock of whoever makes or changes tables: of two PostgreSQL sessions that create one table, one fails even with
+/// `IF NOT EXISTS`. Locks are per database, so any fixed number will do.
+pub const SCHEMA_LOCK: i64 = 0x6861_7269_7301;
+
 impl Store {
     /// Opens both, making and migrating what is not there yet.
     ///
@@ -109,7 +113,7 @@ impl Store {
             return Err(OpenError::Url { given });
         };
         let store = Self(Arc::new(Inner { engine, readers, writers, blobs }));
-        let mut tx = store.begin().await?;
+        let mut tx = store.begin_exclusive(SCHEMA_LOCK).await?;
         migrate::run(&mut tx, engine).await?;
         tx.commit().await?;
         Ok(store)
@@ -138,6 +142,19 @@ impl Store {
             Engine::Sqlite => self.0.writers.begin_with("BEGIN IMMEDIATE").await,
             Engine::Postgres => self.0.writers.begin().await,
         }
+    }
+
+    /// A transaction that holds a lock of the product's own until it ends, and waits for it: one of several processes on
+    /// a PostgreSQL gets on. On SQLite there is one process, and its one write lock is enough.
+    ///
+    /// # Errors
+    /// When no connection can be had.
+    pub async fn begin_exclusive(&self, lock: i64) -> Result<Tx<'static>, sqlx::Error> {
+        let mut tx = self.begin().await?;
+        if self.0.engine == Engine::Postgres {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *tx).await?;
+        }
+        Ok(tx)
     }
 
     /// The blobs.

@@ -1,5 +1,6 @@
 //! A ledger in a scratch place, on either engine, and events to put into it.
 #![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
