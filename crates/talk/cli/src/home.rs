@@ -1,0 +1,353 @@
+//! An installation opened by one process: keys, store, ledger and spool, under one lock.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use haris_domain::{Actor, Draft, Log, Timestamp, kind};
+use haris_keys::KeyDir;
+use haris_ledger::{Ledger, Options, PreviousBoot, ProcessCounters, ProcessStart, Projection};
+use haris_operations::Context;
+use haris_register::{Callers, Interactions};
+use haris_spool::{RealDisk, SourceName, Spool};
+use haris_store::{Store, StoreOptions};
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::{Failure, Place};
+
+/// Requests closed as interrupted per step at a start.
+const OPEN_REQUESTS_PER_STEP: u32 = 1_000;
+
+/// Where one installation lies.
+#[derive(Clone, Debug)]
+pub(crate) struct Folders {
+    pub(crate) data: PathBuf,
+    pub(crate) keys: PathBuf,
+}
+
+impl Folders {
+    /// The folders that were given, or the user's own.
+    pub(crate) fn of(place: &Place) -> Result<Self, Failure> {
+        let base = || {
+            let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+            set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share"))).ok_or_else(|| {
+                Failure::usage("there is no home directory to keep data in: give --data DIR and --keys DIR")
+            })
+        };
+        let data = match &place.data {
+            Some(data) => data.clone(),
+            None => base()?.join("haris"),
+        };
+        let keys = match (&place.keys, &place.data) {
+            (Some(keys), _) => keys.clone(),
+            (None, None) => base()?.join("haris-keys"),
+            // Beside the data, never in it: a copy of the data must not carry its keys along.
+            (None, Some(data)) => beside(data),
+        };
+        Ok(Self { data, keys })
+    }
+
+    /// The administration socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.data.join("haris.sock")
+    }
+
+    /// The file that names the address in use.
+    pub(crate) fn listen(&self) -> PathBuf {
+        self.data.join("listen")
+    }
+}
+
+fn beside(data: &Path) -> PathBuf {
+    let mut name = data.file_name().unwrap_or_default().to_owned();
+    name.push("-keys");
+    data.with_file_name(name)
+}
+
+/// Everything one process holds of an installation.
+pub(crate) struct Home {
+    pub(crate) folders: Folders,
+    pub(crate) ledger: Ledger,
+    pub(crate) spool: Spool,
+    pub(crate) spool_name: String,
+    pub(crate) boot: String,
+    /// How the start before this one ended.
+    pub(crate) previous: Option<PreviousBoot>,
+    started: Instant,
+    _lock: File,
+}
+
+/// The system's clock.
+pub(crate) fn clock() -> Timestamp {
+    Timestamp::of(SystemTime::now())
+}
+
+impl Home {
+    /// Opens the installation, making it at the first start; ships what the spool still holds, and
+    /// closes requests that a start before this one left open.
+    pub(crate) async fn open(folders: Folders, config: &Config) -> Result<Self, Failure> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folders.data)
+            .map_err(|error| Failure::because(&format!("could not make {}", folders.data.display()), &error))?;
+        let lock = lock(&folders.data)?;
+        let keys = KeyDir::open_or_create(&folders.keys).map_err(|error| Failure::because("keys", &error))?;
+        let sql = config.sql(&folders.data)?;
+        let store = Store::open(StoreOptions { sql, blobs: folders.data.join("blobs") });
+        let store = store.await.map_err(|error| Failure::because("storage", &error))?;
+        let now = clock();
+        let node = node(&folders.data)?;
+        let boot = haris_domain::EventId::now(now).to_string();
+        let projections: Vec<Box<dyn Projection>> = vec![Box::new(Callers), Box::new(Interactions)];
+        let options = Options {
+            store,
+            keys: Arc::new(keys),
+            node: node.clone(),
+            boot: boot.clone(),
+            projections,
+            origin: config.origin.clone(),
+        };
+        let ledger = Ledger::open(options, now).await.map_err(|error| Failure::because("ledger", &error))?;
+        ledger.ensure_day_keys(now).await.map_err(|error| Failure::because("ledger", &error))?;
+        let start = ProcessStart {
+            binary: binary_digest()?,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: config.digest(),
+            config_changed: changed_settings(&folders.data, config)?,
+            keys: key_ids(&ledger),
+        };
+        let previous = ledger.started(start, now).await.map_err(|error| Failure::because("ledger", &error))?;
+        haris_operations::clear_outgoing(&folders.data)
+            .map_err(|error| Failure::because("could not clear old bundles", &error))?;
+
+        let source = SourceName { node: node.clone(), boot: boot.clone() };
+        let spool_dir = folders.data.join("spool");
+        let spool = Spool::open(&spool_dir, source, haris_spool::Options::default(), Arc::new(RealDisk));
+        let spool = spool.map_err(|error| Failure::because("spool", &error))?;
+        for damage in &spool.recovery().damage {
+            tracing::error!(%damage, "a stretch of the spool is unreadable");
+        }
+        let spool_name = format!("{node}:{}", spool.lineage());
+        let home = Self { folders, ledger, spool, spool_name, boot, previous, started: Instant::now(), _lock: lock };
+        home.close_interrupted().await?;
+        Ok(home)
+    }
+
+    /// What operations work on; `gateway` is told afterwards.
+    pub(crate) fn context(&self) -> Context {
+        Context {
+            ledger: self.ledger.clone(),
+            spools: vec![(self.spool_name.clone(), self.spool.clone())],
+            gateway: None,
+            data: self.folders.data.clone(),
+            clock,
+        }
+    }
+
+    /// What the spool holds goes into the ledger, and requests whose answer never came are closed.
+    async fn close_interrupted(&self) -> Result<(), Failure> {
+        let failed = |error: &dyn std::error::Error| Failure::because("could not take over what was left open", error);
+        self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
+        loop {
+            let open = haris_register::open_requests(&self.ledger, &self.boot, OPEN_REQUESTS_PER_STEP).await;
+            let open = open.map_err(|error| failed(&error))?;
+            if open.is_empty() {
+                return Ok(());
+            }
+            let mut durable = Vec::with_capacity(open.len());
+            for request in &open {
+                let actor = request.actor.parse().unwrap_or_else(|_| Actor::service("gateway"));
+                let draft = Draft::new(&kind::RESPONSE_DECIDED, clock(), actor)
+                    .about(request.id)
+                    .with("request", request.id.to_string())
+                    .with("environment", request.environment.clone())
+                    .with("verdict", "allow")
+                    .with("outcome", "interrupted")
+                    .with("detections", Value::Array(Vec::new()));
+                match self.spool.append(draft, Vec::new()) {
+                    Ok(written) => durable.push(written),
+                    // A full disk must not keep the server from starting: status says why, the
+                    // next start closes them.
+                    Err(refused) => {
+                        tracing::error!(why = refused.why, open = open.len(), "open requests stay open for now");
+                        return Ok(());
+                    }
+                }
+            }
+            for written in durable {
+                written.await.map_err(|error| failed(&error))?;
+            }
+            self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
+        }
+    }
+
+    /// What this process counted so far.
+    pub(crate) fn counters(&self, received: u64, refused: u64) -> ProcessCounters {
+        ProcessCounters {
+            monotonic_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            received,
+            answered: received.saturating_sub(refused),
+            refused,
+        }
+    }
+
+    /// Ships what is left, says goodbye and seals.
+    pub(crate) async fn close(self, counters: ProcessCounters) -> Result<(), Failure> {
+        let failed = |error: &dyn std::error::Error| Failure::because("could not stop cleanly", error);
+        let spool = self.spool.clone();
+        // Closing waits for the disk.
+        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+        self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
+        self.ledger.stopped(counters, clock()).await.map_err(|error| failed(&error))?;
+        self.ledger.seal_and_anchor(clock()).await.map_err(|error| failed(&error))?;
+        self.ledger.store().close().await;
+        Ok(())
+    }
+}
+
+/// One process at a time: two that append to one log with one key would fork it.
+fn lock(data: &Path) -> Result<File, Failure> {
+    let path = data.join("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.map_err(|error| Failure::because(&format!("could not open {}", path.display()), &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+            "another haris process uses {}; stop it, or give another --data DIR",
+            data.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(Failure::because(&format!("could not lock {}", path.display()), &error)),
+    }
+}
+
+/// This installation's lasting name in event sources: random, so that it tells nothing.
+fn node(data: &Path) -> Result<String, Failure> {
+    let path = data.join("node");
+    let failed = |error: std::io::Error| Failure::because(&format!("could not use {}", path.display()), &error);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let name = text.trim();
+            let plain = !name.is_empty() && name.len() <= 32 && name.bytes().all(|b| b.is_ascii_alphanumeric());
+            plain.then(|| name.to_owned()).ok_or_else(|| {
+                Failure::usage(format!(
+                    "{} is damaged: it names this installation in every event; restore it",
+                    path.display()
+                ))
+            })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut random = [0; 8];
+            aws_lc_rs::rand::fill(&mut random).expect("the system's random generator is initialised");
+            let name = hex::encode(random);
+            write_private(&path, &name).map_err(failed)?;
+            Ok(name)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Writes a file that only its owner reads, whole or not at all.
+pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
+}
+
+fn binary_digest() -> Result<haris_domain::Digest, Failure> {
+    let failed = |error: std::io::Error| Failure::because("could not read the running binary", &error);
+    let mut file = File::open("/proc/self/exe").map_err(failed)?;
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = std::io::Read::read(&mut file, &mut buffer).map_err(failed)?;
+        if read == 0 {
+            let digest = context.finish();
+            return Ok(haris_domain::Digest(digest.as_ref().try_into().expect("SHA-256 gives 32 bytes")));
+        }
+        context.update(&buffer[..read]);
+    }
+}
+
+/// Names of the settings that differ from the previous start; remembers the present ones.
+fn changed_settings(data: &Path, config: &Config) -> Result<Vec<String>, Failure> {
+    let path = data.join("config.last.json");
+    let now = config.value();
+    let before: Option<Value> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let mut changed = Vec::new();
+    if let Some(before) = before {
+        differing("", &before, &now, &mut changed);
+    }
+    write_private(&path, &now.to_string())
+        .map_err(|error| Failure::because(&format!("could not write {}", path.display()), &error))?;
+    Ok(changed)
+}
+
+/// Settings that one leaf names; a wholesale change needs no longer list.
+const CHANGED_MAX: usize = 64;
+
+fn differing(path: &str, before: &Value, now: &Value, changed: &mut Vec<String>) {
+    if before == now || changed.len() >= CHANGED_MAX {
+        return;
+    }
+    if let (Value::Object(before), Value::Object(now)) = (before, now) {
+        let mut keys: Vec<_> = before.keys().chain(now.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            differing(&inner, before.get(key).unwrap_or(&Value::Null), now.get(key).unwrap_or(&Value::Null), changed);
+        }
+    } else {
+        changed.push(path.to_owned());
+    }
+}
+
+fn key_ids(ledger: &Ledger) -> Vec<String> {
+    let keys = Log::ALL.into_iter().flat_map(|log| ledger.verifier_keys(log));
+    keys.map(|key| format!("{}+{}", key.name(), hex::encode(key.id()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_lie_beside_the_data_never_in_it() {
+        assert_eq!(beside(Path::new("/srv/haris/data")), Path::new("/srv/haris/data-keys"));
+    }
+
+    #[test]
+    fn changed_settings_are_named_without_their_values() {
+        let mut changed = Vec::new();
+        let before = json!({"listen": "a", "limits": {"body_bytes": 1, "idle_seconds": 2}, "same": [1]});
+        let now = json!({"listen": "a", "limits": {"body_bytes": 9, "idle_seconds": 2}, "same": [1], "more": true});
+        differing("", &before, &now, &mut changed);
+        assert_eq!(changed, ["limits.body_bytes", "more"]);
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path()).unwrap();
+        assert!(lock(dir.path()).unwrap_err().message.contains("another haris process"));
+        drop(held);
+        lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_node_keeps_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(node(dir.path()).unwrap(), node(dir.path()).unwrap());
+        std::fs::write(dir.path().join("node"), "two words").unwrap();
+        assert!(node(dir.path()).is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! Carrying out an operation: by the running server, or here when none runs.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use bytes::Bytes;
+use haris_domain::Actor;
+use haris_operations::{Context, Operation, Refusal, perform};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use crate::config::Config;
+use crate::home::{Folders, Home};
+use crate::{Failure, Place};
+
+/// Who carries operations out.
+pub(crate) enum Office {
+    /// A running server, over its socket.
+    Server(Folders),
+    /// This process, which holds the installation meanwhile.
+    Here(Box<Home>, Context),
+}
+
+impl Office {
+    /// Reaches the server, and only it.
+    pub(crate) async fn server(place: &Place) -> Result<Self, Failure> {
+        let folders = Folders::of(place)?;
+        if reachable(&folders.socket()).await {
+            return Ok(Self::Server(folders));
+        }
+        Err(Failure::usage(format!(
+            "no server runs on {}; start one with `haris serve`, or give its --data DIR",
+            folders.data.display()
+        )))
+    }
+
+    /// Reaches the server or, when none runs, opens the installation here.
+    pub(crate) async fn any(place: &Place) -> Result<Self, Failure> {
+        let folders = Folders::of(place)?;
+        if reachable(&folders.socket()).await {
+            return Ok(Self::Server(folders));
+        }
+        let config = Config::read(place.config.as_deref())?;
+        let home = Home::open(folders, &config).await?;
+        let context = home.context();
+        Ok(Self::Here(Box::new(home), context))
+    }
+
+    /// Carries out one operation.
+    pub(crate) async fn ask<O: Operation>(&self, input: &O::Input) -> Result<O::Answer, Failure> {
+        let input = serde_json::to_value(input).map_err(|error| Failure::because("input", &error))?;
+        let answer = match self {
+            Self::Server(folders) => post(&folders.socket(), O::META.name, &input).await?,
+            Self::Here(_, context) => {
+                let uid = rustix::process::getuid().as_raw();
+                perform(context, &Actor::local(uid), O::META.name, input).await?
+            }
+        };
+        serde_json::from_value(answer)
+            .map_err(|error| Failure::because("the server answers in another version", &error))
+    }
+
+    /// Lets go of the installation.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Server(_) => Ok(()),
+            Self::Here(home, _) => {
+                let counters = home.counters(0, 0);
+                home.close(counters).await
+            }
+        }
+    }
+}
+
+/// Asks for one operation, and lets go again whatever came of it.
+pub(crate) async fn ask_any<O: Operation>(place: &Place, input: &O::Input) -> Result<O::Answer, Failure> {
+    let office = Office::any(place).await?;
+    let answer = office.ask::<O>(input).await;
+    office.close().await?;
+    answer
+}
+
+/// Runs a command's asynchronous part.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Failure::because("could not start threads", &error))?.block_on(work)
+}
+
+async fn reachable(socket: &Path) -> bool {
+    UnixStream::connect(socket).await.is_ok()
+}
+
+async fn post(socket: &Path, operation: &str, input: &Value) -> Result<Value, Failure> {
+    let failed = |error: &dyn std::error::Error| {
+        Failure::because(&format!("the server on {} did not answer", socket.display()), error)
+    };
+    let stream = UnixStream::connect(socket).await.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => Failure::usage(format!(
+            "{} belongs to another user: run the command as the user that runs the server",
+            socket.display()
+        )),
+        _ => failed(&error),
+    })?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post(format!("/operations/{operation}"))
+        .header(http::header::HOST, "haris")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(input.to_string())))
+        .expect("an operation's name makes a path");
+    let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
+    drop(sender);
+    connection.abort();
+    if status.is_success() {
+        return serde_json::from_slice(&body).map_err(|error| failed(&error));
+    }
+    match serde_json::from_slice::<Refusal>(&body) {
+        Ok(refusal) => Err(refusal.into()),
+        Err(_) => Err(Failure::usage(format!("the server answered {status}: {}", String::from_utf8_lossy(&body)))),
+    }
+}

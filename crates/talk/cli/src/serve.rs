@@ -1,0 +1,281 @@
+//! `haris serve`: everything wired together, until somebody asks it to stop.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use haris_domain::{Actor, Draft, kind};
+use haris_gateway::{Counters, Upstreams, Versions, Wiring};
+use haris_ledger::Ledger;
+use haris_operations::{Context, Gateway as _};
+use haris_policy::Policy;
+use haris_spool::{Health, Spool};
+use haris_text::Engine;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::guard::{Guard, callers};
+use crate::home::{Folders, Home, clock};
+use crate::{Failure, Place, door, newcomer, why};
+
+/// Due by the event format.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+/// Tomorrow's data key is made long before midnight.
+const DAY_KEYS: Duration = Duration::from_secs(3_600);
+
+/// `haris serve`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8787].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    log_to_stderr();
+    let config = Config::read(arguments.place.config.as_deref())?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.threads {
+        runtime.worker_threads(threads.clamp(1, 1_024));
+    }
+    let runtime = runtime.enable_all().build().map_err(|error| Failure::because("could not start threads", &error))?;
+    runtime.block_on(serve(arguments, config))
+}
+
+/// Structured logs on stderr; never a prompt, never a key.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HARIS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
+    // A second subscriber in one process can only be a test's; the first stays.
+    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
+    let stop_asked = stop_signal()?;
+    let folders = Folders::of(&arguments.place)?;
+    let address = config.listen(arguments.listen.as_deref())?;
+    let limits = config.limits.apply();
+    let practice = config.practice.unwrap_or(config.upstreams.is_empty() && address.ip().is_loopback());
+    let mut upstreams = config.upstreams()?;
+    let mut facts = config.facts();
+    let outgoing = config.outgoing(&limits)?;
+    let engine = Arc::new(Engine::new());
+    // Compiled before anything is opened: a mistake in the configuration changes nothing.
+    let compile = |facts: &[_]| Policy::compile(&config.routes, facts, engine.rules());
+    compile(&facts).map_err(|error| Failure::because("configuration", &error))?;
+
+    let home = Home::open(folders, &config).await?;
+    if let Some(previous) = home.previous.as_ref().filter(|previous| !previous.clean) {
+        tracing::warn!(last_heard = %previous.last_at, "the previous start did not stop cleanly");
+    }
+    if practice {
+        let (upstream, fact) = newcomer::serve_teller().await?;
+        upstreams.push(upstream);
+        facts.push(fact);
+    }
+    let policy = compile(&facts).map_err(|error| Failure::because("configuration", &error))?;
+    let upstreams = Upstreams::new(upstreams, &outgoing).map_err(|error| Failure::because("configuration", &error))?;
+    let versions = Versions {
+        engine: format!("haris-text/{}", engine.version()),
+        rules: rules_digest(&engine),
+        config: config.digest().to_string(),
+    };
+    record_policy(&home.ledger, &policy, &versions).await?;
+
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Failure::because(&format!("could not listen on {address} (--listen 127.0.0.1:0 takes a free port)"), &error)
+    })?;
+    let address = listener.local_addr().map_err(|error| Failure::because("could not listen", &error))?;
+    let url = format!("http://{address}/v1");
+    let guard = Arc::new(Guard {
+        ledger: home.ledger.clone(),
+        url: url.clone(),
+        policy: Arc::new(ArcSwap::from_pointee(policy)),
+        callers: Arc::new(ArcSwap::from_pointee(callers(&home.ledger).await?)),
+        upstreams: upstreams.clone(),
+        versions: versions.clone(),
+        counters: Arc::new(Counters::default()),
+    });
+    let context = Context { gateway: Some(guard.clone()), ..home.context() };
+    let wiring = Wiring {
+        engine,
+        policy: guard.policy.clone(),
+        callers: guard.callers.clone(),
+        upstreams,
+        spool: home.spool.clone(),
+        day_keys: home.ledger.day_keys(),
+        limits,
+        versions,
+        counters: guard.counters.clone(),
+        clock,
+    };
+
+    let (stop, stopping) = watch::channel(false);
+    let background = background(&home, &guard, &stopping);
+    let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
+    let commands =
+        if practice { newcomer::three_commands(&context, &home.folders.data, &url).await? } else { String::new() };
+    announce(&home, &url, &commands)?;
+
+    let extra = public(context, guard.callers.clone(), home.spool.clone());
+    haris_gateway::serve(listener, wiring, extra, stop_asked).await;
+    // No request is open any more: what runs beside may finish what it has and stop.
+    let _ = std::fs::remove_file(home.folders.listen());
+    stop.send_replace(true);
+    for task in background {
+        let _ = task.await;
+    }
+    let _ = door.await;
+    let counters =
+        home.counters(guard.counters.requests.load(Ordering::Relaxed), guard.counters.refused.load(Ordering::Relaxed));
+    home.close(counters).await
+}
+
+/// Shipping, sealing, heartbeats and data keys, until told to stop.
+fn background(home: &Home, guard: &Arc<Guard>, stopping: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
+    let ship = {
+        let (ledger, spool, name, stop) =
+            (home.ledger.clone(), home.spool.clone(), home.spool_name.clone(), stopping.clone());
+        tokio::spawn(async move { ledger.ship(spool, &name, stop).await })
+    };
+    let seal = {
+        let (ledger, stop) = (home.ledger.clone(), stopping.clone());
+        tokio::spawn(async move { ledger.run_sealer(clock, stop).await })
+    };
+    let keys = {
+        let ledger = home.ledger.clone();
+        every(DAY_KEYS, stopping.clone(), move || {
+            let ledger = ledger.clone();
+            async move {
+                if let Err(error) = ledger.ensure_day_keys(clock()).await {
+                    tracing::error!(%error, "could not make the next data key");
+                }
+            }
+        })
+    };
+    let heartbeat = {
+        let (ledger, guard) = (home.ledger.clone(), guard.clone());
+        let started = std::time::Instant::now();
+        every(HEARTBEAT, stopping.clone(), move || {
+            let (ledger, status) = (ledger.clone(), guard.status());
+            let counters = haris_ledger::ProcessCounters {
+                monotonic_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+                received: status.requests + status.refused,
+                answered: status.requests.saturating_sub(status.in_flight),
+                refused: status.refused,
+            };
+            async move {
+                if let Err(error) = ledger.heartbeat(counters, clock()).await {
+                    tracing::error!(%error, "could not record a heartbeat");
+                }
+            }
+        })
+    };
+    vec![ship, seal, keys, heartbeat]
+}
+
+fn every<F, T>(period: Duration, mut stop: watch::Receiver<bool>, mut step: F) -> tokio::task::JoinHandle<()>
+where
+    F: FnMut() -> T + Send + 'static,
+    T: Future<Output = ()> + Send,
+{
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(period) => {}
+                // Also when the sender is gone: nobody is left to work for.
+                _ = stop.changed() => return,
+            }
+            step().await;
+        }
+    })
+}
+
+/// Resolves when SIGTERM or SIGINT arrives. Handlers are in place before this returns.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| Failure::because("could not listen for signals", &error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("asked to stop: finishing what is open");
+    })
+}
+
+/// What answers beside the protocols: health, readiness, and a caller's question about its own request.
+fn public(context: Context, callers: Arc<ArcSwap<haris_gateway::CallerTable>>, spool: Spool) -> axum::Router {
+    let ready = move || {
+        let state = spool.state();
+        async move { readiness(&state.health) }
+    };
+    axum::Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .merge(why::router(context, callers))
+}
+
+fn readiness(health: &Health) -> Response {
+    match health {
+        Health::Healthy => "ready\n".into_response(),
+        Health::Refusing(refused) => {
+            let text = format!("not ready: {}: {}\n", refused.why, refused.what_to_do);
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+/// Digest over what every rule says of itself, with the engine's version.
+fn rules_digest(engine: &Engine) -> String {
+    let mut text = format!("{}\n", engine.version());
+    for rule in engine.rules() {
+        text.push_str(&format!("{}\t{}\t{}\t{}\n", rule.id, rule.severity, rule.title, rule.meaning));
+    }
+    crate::sha256(text.as_bytes()).to_string()
+}
+
+async fn record_policy(ledger: &Ledger, policy: &Policy, versions: &Versions) -> Result<(), Failure> {
+    let draft = Draft::new(&kind::POLICY_LOADED, clock(), Actor::service("haris"))
+        .with("policy", policy.version())
+        .with("config", versions.config.as_str())
+        .with("engine", versions.engine.as_str())
+        .with("rules", versions.rules.as_str())
+        .with("routes", policy.routes().len());
+    let appended = ledger.append(vec![(draft, Vec::new())]).await;
+    appended.map_err(|error| Failure::because("ledger", &error))?;
+    Ok(())
+}
+
+/// Says where everything is, once it can be reached.
+fn announce(home: &Home, url: &str, commands: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "gateway: {url}")?;
+    writeln!(out, "data:    {}", absolute(&home.folders.data))?;
+    writeln!(out, "keys:    {}", absolute(&home.folders.keys))?;
+    if commands.is_empty() {
+        let data = absolute(&home.folders.data);
+        writeln!(out, "a key for an application: haris callers add NAME --data '{data}'")?;
+    } else {
+        write!(out, "\nThe practice model answers; its events do not count. Try the guard:\n{commands}")?;
+    }
+    out.flush()?;
+    let address = url.trim_start_matches("http://").trim_end_matches("/v1");
+    let written = crate::home::write_private(&home.folders.listen(), &format!("{address}\n"));
+    written.map_err(|error| Failure::because("could not write the address in use", &error))
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
