@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{Approval, Context, Operation, OperationMeta, Refusal};
 
 const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 10_000;
+const LIMIT_MAX: usize = 100_000;
 /// Entries read at a time.
 const PAGE: u64 = 1_000;
 /// Entries of one log that one question looks through before it answers with what it has.
@@ -60,16 +60,31 @@ struct Wanted {
     filter: Vec<Filter>,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
+    limit: usize,
 }
 
 impl Wanted {
-    fn read(filter: &[String], from: Option<&str>, to: Option<&str>) -> Result<Self, Refusal> {
-        let filter = filter.iter().map(|one| one.parse::<Filter>()).collect::<Result<Vec<_>, _>>();
-        Ok(Self {
-            filter: filter.map_err(|bad| Refusal::invalid(bad.to_string()))?,
-            from: moment(from)?,
-            to: moment(to)?,
-        })
+    /// One grammar everywhere: `from`, `to` and `limit` may be written as conditions too.
+    fn read(input: &EventsInput) -> Result<Self, Refusal> {
+        let mut wanted = Self {
+            filter: Vec::new(),
+            from: moment(input.from.as_deref())?,
+            to: moment(input.to.as_deref())?,
+            limit: input.limit.unwrap_or(LIMIT_DEFAULT),
+        };
+        for condition in &input.filter {
+            match condition.split_once('=') {
+                Some(("from", at)) => wanted.from = moment(Some(at))?,
+                Some(("to", at)) => wanted.to = moment(Some(at))?,
+                Some(("limit", count)) => {
+                    let bad = |_| Refusal::invalid(format!("`{condition}`: a limit is a number"));
+                    wanted.limit = count.parse().map_err(bad)?;
+                }
+                _ => wanted.filter.push(condition.parse::<Filter>().map_err(|bad| Refusal::invalid(bad.to_string()))?),
+            }
+        }
+        wanted.limit = wanted.limit.clamp(1, LIMIT_MAX);
+        Ok(wanted)
     }
 
     /// The event as answered, if it meets the conditions.
@@ -107,14 +122,14 @@ impl Operation for ListEvents {
     type Answer = EventsAnswer;
 
     async fn run(context: &Context, _actor: &Actor, input: EventsInput) -> Result<EventsAnswer, Refusal> {
-        let wanted = Wanted::read(&input.filter, input.from.as_deref(), input.to.as_deref())?;
-        let limit = input.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
+        let wanted = Wanted::read(&input)?;
+        let limit = wanted.limit;
         let mut answer = EventsAnswer { events: Vec::new(), next: BTreeMap::new(), searched: 0, more: false };
         for log in Log::ALL {
             let size = context.ledger.size(log).await?;
             match input.after.as_ref().map(|after| after.get(log.name()).copied().unwrap_or(0)) {
-                Some(from) => forwards(context, log, from, size, &wanted, limit, &mut answer).await?,
-                None => backwards(context, log, size, &wanted, limit, &mut answer).await?,
+                Some(from) => forwards(context, log, from, size, &wanted, &mut answer).await?,
+                None => backwards(context, log, size, &wanted, &mut answer).await?,
             }
         }
         answer.events.sort_by(|a, b| a["at"].as_str().cmp(&b["at"].as_str()));
@@ -131,12 +146,11 @@ async fn forwards(
     from: u64,
     size: u64,
     wanted: &Wanted,
-    limit: usize,
     answer: &mut EventsAnswer,
 ) -> Result<(), Refusal> {
     let mut at = from.min(size);
     let mut found = 0;
-    while at < size && found < limit && at - from < SEARCHED_MAX {
+    while at < size && found < wanted.limit && at - from < SEARCHED_MAX {
         let rows = context.ledger.read(log, at, (at + PAGE).min(size)).await?;
         for row in &rows {
             at = row.index + 1;
@@ -145,7 +159,7 @@ async fn forwards(
                 answer.events.push(event);
                 found += 1;
             }
-            if found == limit {
+            if found == wanted.limit {
                 break;
             }
         }
@@ -163,12 +177,11 @@ async fn backwards(
     log: Log,
     size: u64,
     wanted: &Wanted,
-    limit: usize,
     answer: &mut EventsAnswer,
 ) -> Result<(), Refusal> {
     let mut to = size;
     let mut found = 0;
-    while to > 0 && found < limit && size - to < SEARCHED_MAX {
+    while to > 0 && found < wanted.limit && size - to < SEARCHED_MAX {
         let from = to.saturating_sub(PAGE);
         for row in context.ledger.read(log, from, to).await?.iter().rev() {
             answer.searched += 1;
@@ -255,10 +268,15 @@ pub(crate) fn event_id(text: &str) -> Result<EventId, Refusal> {
 
 /// An event as its leaf says, and its proof's state.
 pub(crate) async fn with_proof(context: &Context, id: EventId) -> Result<(Value, Value), Refusal> {
-    let located = context.ledger.find(id).await?;
-    let located = located.ok_or_else(|| {
-        Refusal::not_found(format!("there is no event {id} here; one that was just written takes a moment to arrive"))
-    })?;
+    let mut located = context.ledger.find(id).await?;
+    if located.is_none() {
+        // Acknowledged means durable, in the spool; whoever holds an id need not wait for shipping.
+        for (name, spool) in &context.spools {
+            context.ledger.drain(spool, name).await.map_err(|error| Refusal::internal(&error))?;
+        }
+        located = context.ledger.find(id).await?;
+    }
+    let located = located.ok_or_else(|| Refusal::not_found(format!("there is no event {id} here")))?;
     let mut event: Value = serde_json::from_slice(&located.bytes).map_err(|error| Refusal::internal(&error))?;
     event["log"] = located.log.name().into();
     event["index"] = located.index.into();
