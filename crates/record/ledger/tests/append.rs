@@ -12,6 +12,7 @@ use haris_domain::{Actor, Draft, Event, Log, kind};
 use haris_ledger::AppendError;
 use haris_spool::Position;
 use haris_store::testing::ENGINES;
+use haris_store::{Engine, sqlx};
 use support::{Place, Traffic, assert_no_gaps, at, evidence};
 
 fn upto(offset: u64) -> Position {
@@ -208,4 +209,45 @@ async fn a_start_tells_how_the_one_before_it_ended() {
         let previous = place.open("b3").await.started(start(), at(120)).await.unwrap().unwrap();
         assert_eq!((previous.boot.as_str(), previous.clean, previous.last_at), ("b2", true, at(110)));
     }
+}
+
+/// PostgreSQL goes away in the middle of transactions and of commits, again and again. An append that said yes is on
+/// record, one that said no is not, and whatever happened leaves no gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_goes_away_leaves_no_gap() {
+    let place = Place::new(Engine::Postgres);
+    let ledger = place.open("b1").await;
+    let killer = place.scratch.open().await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let killing = tokio::spawn(async move {
+        while !*stopped.borrow() {
+            let kill = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            // Its own connection may be one that it killed before.
+            let _ = sqlx::query(kill).fetch_all(killer.pool()).await;
+            tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        }
+    });
+    let (mut kept, mut refused) = (Vec::new(), Vec::new());
+    for round in 0..300 {
+        let draft = evidence(at(round));
+        let id = draft.0.id;
+        match ledger.append(vec![draft]).await {
+            Ok(_) => kept.push(id),
+            // Nobody knew then; the count below knows.
+            Err(AppendError::Unknown { .. }) => {}
+            Err(_) => refused.push(id),
+        }
+    }
+    stop.send(true).unwrap();
+    killing.await.unwrap();
+    // Connections that are dead and still in the pool fail once each.
+    while ledger.append(vec![evidence(at(999))]).await.is_err() {}
+    for id in kept {
+        assert!(ledger.find(id).await.unwrap().is_some(), "{id} was acknowledged");
+    }
+    for id in refused {
+        assert!(ledger.find(id).await.unwrap().is_none(), "{id} was refused");
+    }
+    assert_no_gaps(&ledger).await;
 }
