@@ -10,12 +10,13 @@ mod entries;
 use std::fmt;
 
 use haris_domain::Log;
+use haris_store::Engine;
 use haris_store::sqlx::{self, Row};
 use haris_verify::Findings;
 
 use crate::read::{integer, natural};
 use crate::{Ledger, ReadError};
-use entries::{Anchored, Chunk, LogCheck};
+use entries::{Anchored, Chunk, LogCheck, Packed};
 
 /// Most problems that are listed; the rest is counted.
 const PROBLEMS_MAX: usize = 1000;
@@ -117,16 +118,26 @@ impl Ledger {
         let mut check = LogCheck::new(self.tiles(log), self.origin(log), keys, sealed, size, anchors);
         let end = size.max(sealed);
         let mut from = 0;
-        let mut chunk = self.fsck_chunk(log, from, end).await?;
+        let mut chunk = self.fsck_chunk(log, from, sealed).await?;
         while from < end {
-            let to = (from + CHUNK).min(end);
+            let to = if from < sealed { (from + CHUNK).min(sealed) } else { (from + CHUNK).min(end) };
             // While one chunk is checked the next is fetched: two cores, where there are two.
             let work = self.blocking(move |_| {
-                let done = check.chunk(from, to, &chunk);
-                (check, done)
+                let reached = check.packed(from, to, &chunk);
+                (check, chunk.checkpoints, reached)
             });
-            let ((checked, done), next) = tokio::join!(work, self.fsck_chunk(log, to, end));
-            done?;
+            let ((checked, checkpoints, reached), next) = tokio::join!(work, self.fsck_chunk(log, to, sealed));
+            let (mut checked, reached) = (checked, reached?);
+            if reached < to {
+                let rows = self.read(log, reached, to).await?;
+                let work = self.blocking(move |_| {
+                    let done = checked.rows(reached, to, &rows, &checkpoints);
+                    (checked, done)
+                });
+                let (slowly, done) = work.await;
+                done?;
+                checked = slowly;
+            }
             (check, chunk, from) = (checked, next?, to);
         }
         self.fsck_rows_beyond(&mut check, log, size).await?;
@@ -139,13 +150,44 @@ impl Ledger {
         Ok(check)
     }
 
-    async fn fsck_chunk(&self, log: Log, from: u64, end: u64) -> Result<Chunk, ReadError> {
-        if from >= end {
+    /// The rows of sealed entries from `from` on, put together by the database: a row fetched on its own costs more
+    /// than all that is done with it.
+    async fn fsck_chunk(&self, log: Log, from: u64, sealed: u64) -> Result<Chunk, ReadError> {
+        if from >= sealed {
             return Ok(Chunk::default());
         }
-        let to = (from + CHUNK).min(end);
-        let rows = self.read(log, from, to).await?;
-        Ok(Chunk { rows, checkpoints: self.checkpoints(log, from + 1, to).await? })
+        let to = (from + CHUNK).min(sealed);
+        // Whatever order the database takes, another one only means that the entries are looked at one by one.
+        let sql = match self.store().engine() {
+            Engine::Sqlite => {
+                "SELECT MIN(leaf_index) AS first, COUNT(*) AS entries, \
+                 CAST(group_concat(CAST(bytes AS TEXT), char(10)) AS BLOB) AS bytes, \
+                 CAST(group_concat(CAST(leaf_hash AS TEXT), '') AS BLOB) AS hashes, group_concat(id, char(10)) AS ids \
+                 FROM (SELECT leaf_index, id, leaf_hash, bytes FROM ledger_event \
+                 WHERE log = $1 AND leaf_index >= $2 AND leaf_index < $3 ORDER BY leaf_index) GROUP BY leaf_index / 256"
+            }
+            Engine::Postgres => {
+                "SELECT MIN(leaf_index) AS first, COUNT(*) AS entries, \
+                 string_agg(bytes, '\\x0a'::bytea ORDER BY leaf_index) AS bytes, \
+                 string_agg(leaf_hash, ''::bytea ORDER BY leaf_index) AS hashes, \
+                 string_agg(id, chr(10) ORDER BY leaf_index) AS ids \
+                 FROM ledger_event WHERE log = $1 AND leaf_index >= $2 AND leaf_index < $3 GROUP BY leaf_index / 256"
+            }
+        };
+        let rows =
+            sqlx::query(sql).bind(log.name()).bind(integer(from)).bind(integer(to)).fetch_all(self.sql()).await?;
+        let read = |row: &sqlx::any::AnyRow| {
+            Some(Packed {
+                first: natural(row, "first").ok()?,
+                count: natural(row, "entries").ok()?,
+                bytes: row.try_get("bytes").ok()?,
+                hashes: row.try_get("hashes").ok()?,
+                ids: row.try_get("ids").ok()?,
+            })
+        };
+        // What is not of its column's type is left out here, and so looked at one by one.
+        let packed = rows.iter().filter_map(read).collect();
+        Ok(Chunk { packed, checkpoints: self.checkpoints(log, from + 1, to).await? })
     }
 
     /// Rows and checkpoints outside what the counters allow.

@@ -8,10 +8,24 @@ use haris_verify::{ANCHOR_KIND, Continuity, LeafView};
 use super::{FsckLog, PROBLEMS_MAX, Problem};
 use crate::{CheckpointRow, EventRow, LogTiles, ReadError};
 
+/// The rows of one bundle's entries as the database puts them together: one row of an answer instead of 256.
+pub(super) struct Packed {
+    /// Index of the first entry.
+    pub(super) first: u64,
+    /// How many there are.
+    pub(super) count: u64,
+    /// Their bytes, a newline between each two.
+    pub(super) bytes: Vec<u8>,
+    /// Their recorded hashes.
+    pub(super) hashes: Vec<u8>,
+    /// Their ids, a newline between each two.
+    pub(super) ids: String,
+}
+
 /// Rows of a stretch of entries, and the checkpoints that end in it.
 #[derive(Default)]
 pub(super) struct Chunk {
-    pub(super) rows: Vec<EventRow>,
+    pub(super) packed: Vec<Packed>,
     pub(super) checkpoints: Vec<CheckpointRow>,
 }
 
@@ -86,10 +100,52 @@ impl LogCheck {
         }
     }
 
-    /// Checks the entries `[from, to)`; `from` is the start of a bundle.
-    pub(super) fn chunk(&mut self, from: u64, to: u64, chunk: &Chunk) -> Result<(), ReadError> {
-        let mut rows = chunk.rows.iter().peekable();
-        let mut checkpoints = chunk.checkpoints.iter().peekable();
+    /// Checks the sealed entries `[from, to)`, bundle by bundle, while rows, bundle and tile say the same. Answers where
+    /// it stopped: from there on [`LogCheck::rows`] finds out what differs. `from` is the start of a bundle.
+    pub(super) fn packed(&mut self, from: u64, to: u64, chunk: &Chunk) -> Result<u64, ReadError> {
+        let mut index = from;
+        while let Some(name) = Entries::covering(index, self.account.sealed).filter(|_| index < to) {
+            let packed = chunk.packed.iter().find(|packed| packed.first == index);
+            let Some(packed) = packed.filter(|packed| packed.count == u64::from(name.width)) else { return Ok(index) };
+            let bundle = match self.tiles.bundle(name) {
+                Ok(bundle) => bundle,
+                Err(ReadError::Damaged { .. }) => return Ok(index),
+                Err(error) => return Err(error),
+            };
+            let tile = match tree::fetch(&self.tiles, Tile { level: 0, index: name.index, width: name.width }) {
+                Ok(hashes) => hashes,
+                Err(tree::TreeError::Read(error)) => return Err(error.into()),
+                Err(_) => return Ok(index),
+            };
+            let Ok(entries) = name.decode(&bundle) else { return Ok(index) };
+            let Some(views) = agreeing(&entries, &tile, packed) else { return Ok(index) };
+            for ((at, hash), view) in (index..).zip(&tile).zip(&views) {
+                self.event(at, view);
+                self.grow(*hash, true)?;
+                let end = at + 1;
+                if let Ok(row) = chunk.checkpoints.binary_search_by_key(&end, |row| row.size) {
+                    self.checkpoint(&chunk.checkpoints[row]);
+                }
+                self.anchors_of_size(end);
+            }
+            drop(views);
+            drop(entries);
+            self.bundle = if name.is_full() { Vec::new() } else { bundle };
+            index += u64::from(name.width);
+        }
+        Ok(index)
+    }
+
+    /// Checks the entries `[from, to)` one by one; `from` is the start of a bundle.
+    pub(super) fn rows(
+        &mut self,
+        from: u64,
+        to: u64,
+        rows: &[EventRow],
+        checkpoints: &[CheckpointRow],
+    ) -> Result<(), ReadError> {
+        let mut rows = rows.iter().peekable();
+        let mut checkpoints = checkpoints.iter().filter(|row| row.size > from).peekable();
         let mut index = from;
         while index < to {
             let sealed = Entries::covering(index, self.account.sealed);
@@ -109,7 +165,9 @@ impl LogCheck {
                 }
                 self.anchors_of_size(index + 1);
             }
-            self.bundle = if stored.full { Vec::new() } else { stored.bundle };
+            if sealed.is_some() {
+                self.bundle = if stored.full { Vec::new() } else { stored.bundle };
+            }
             index = end;
         }
         Ok(())
@@ -205,7 +263,16 @@ impl LogCheck {
         }
         // The bytes that the truth is the hash of.
         let bytes = if entry_hash.is_some() && entry_hash == truth { entry } else { row_bytes };
-        self.event(index, row, bytes);
+        match bytes.map(LeafView::parse) {
+            None => {}
+            Some(Err(error)) => self.problem(Some(index), "its bytes", error.to_string()),
+            Some(Ok(view)) => {
+                if row.is_some_and(|row| row.id != view.id) {
+                    self.problem(Some(index), "the id in its row", format!("the event is {}", view.id));
+                }
+                self.event(index, &view);
+            }
+        }
         self.grow(truth.or(tile.copied()).unwrap_or([0; 32]), is_sealed)
     }
 
@@ -245,17 +312,9 @@ impl LogCheck {
         }
     }
 
-    fn event(&mut self, index: u64, row: Option<&EventRow>, bytes: Option<&[u8]>) {
-        let Some(bytes) = bytes else { return };
-        let view = match LeafView::parse(bytes) {
-            Ok(view) => view,
-            Err(error) => return self.problem(Some(index), "its bytes", error.to_string()),
-        };
-        if row.is_some_and(|row| row.id != view.id) {
-            self.problem(Some(index), "the id in its row", format!("the event is {}", view.id));
-        }
+    fn event(&mut self, index: u64, view: &LeafView<'_>) {
         if let Some(continuity) = &mut self.continuity {
-            continuity.push(index, &view);
+            continuity.push(index, view);
         }
         if view.kind == ANCHOR_KIND {
             let data = view.data();
@@ -397,6 +456,26 @@ struct Stored {
     bundle: Vec<u8>,
     hashes: Vec<Hash>,
     full: bool,
+}
+
+/// The events of a bundle, if rows, bundle and tile say the same of every one.
+fn agreeing<'a>(entries: &[&'a [u8]], tile: &[Hash], packed: &Packed) -> Option<Vec<LeafView<'a>>> {
+    // An entry is canonical JSON and so without a raw newline. Equal lengths, counts and separators then leave no way
+    // to move bytes from one row to the next.
+    let same_bytes = packed.bytes.split(|byte| *byte == b'\n').eq(entries.iter().copied());
+    if !same_bytes || packed.hashes != tile.concat() || entries.len() != tile.len() {
+        return None;
+    }
+    let mut ids = packed.ids.split('\n');
+    let mut views = Vec::with_capacity(entries.len());
+    for (entry, hash) in entries.iter().zip(tile) {
+        let view = LeafView::parse(entry).ok().filter(|view| ids.next() == Some(view.id.as_ref()))?;
+        if leaf_hash(entry) != *hash {
+            return None;
+        }
+        views.push(view);
+    }
+    ids.next().is_none().then_some(views)
 }
 
 fn beyond(anchor: &Anchored, sealed: u64) -> String {
