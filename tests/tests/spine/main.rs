@@ -11,6 +11,7 @@ mod orders;
 mod privacy;
 mod proof;
 mod refusals;
+mod reset;
 
 use haris_tests::server::config_for;
 use haris_tests::{Client, Haris, Mock};
