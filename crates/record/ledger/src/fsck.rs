@@ -6,6 +6,7 @@
 //! checked. What the events say of events that are missing (gaps in `n`, clock steps, unclean stops) is listed too.
 
 mod entries;
+mod tree;
 
 use std::fmt;
 
