@@ -1,5 +1,7 @@
 //! Bundles as an auditor gets them: complete or chosen, opened or not, and never of a damaged ledger.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+
 mod support;
 
 use std::fs::File;

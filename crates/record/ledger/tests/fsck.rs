@@ -1,5 +1,7 @@
 //! Every kind of tampering in rows, tiles, bundles, checkpoints, packs and keys is caught, and named.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+
 mod support;
 
 use haris_domain::Log;
@@ -23,15 +25,14 @@ async fn sealed(engine: Engine) -> Sealed {
     let place = Place::new(engine);
     let ledger = place.open("b1").await;
     let mut traffic = Traffic::new("g1");
-    let mut position = 0;
-    for round in 0..3 {
-        let mut records: Vec<_> = (0..97).map(|_| traffic.plain(at(round))).collect();
-        records.extend(traffic.asked(&ledger, at(round), "a question", "28463400123"));
-        records.push(traffic.plain(at(round)));
-        position += 1;
-        ledger.ingest("s", &records, Position { segment: 1, offset: position }).await.unwrap();
-        ledger.append(vec![evidence(at(round))]).await.unwrap();
-        ledger.seal_and_anchor(at(round)).await.unwrap();
+    for round in 0..3_u32 {
+        let now = at(i64::from(round));
+        let mut records: Vec<_> = (0..97).map(|_| traffic.plain(now)).collect();
+        records.extend(traffic.asked(&ledger, now, "a question", "28463400123"));
+        records.push(traffic.plain(now));
+        ledger.ingest("s", &records, Position { segment: 1, offset: u64::from(round) + 1 }).await.unwrap();
+        ledger.append(vec![evidence(now)]).await.unwrap();
+        ledger.seal_and_anchor(now).await.unwrap();
     }
     assert_eq!(ledger.size(Log::Traffic).await.unwrap(), ENTRIES);
     Sealed { place, ledger }

@@ -220,6 +220,8 @@ impl LogReport {
         line(out, "", &format!("root {}", self.root));
         if !self.signed_by.is_empty() {
             line(out, "", &format!("signed by {}", self.signed_by.join(", ")));
+        } else if self.vouched {
+            line(out, "", "its own signature was not checked; the evidence log names this checkpoint");
         }
         let sealed = self.sealed_by.as_deref().unwrap_or("a time that is not stated");
         let through =

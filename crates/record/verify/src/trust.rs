@@ -25,6 +25,8 @@ pub struct Vouched {
     pub witnessed_by: Option<u64>,
     /// Why the checkpoint is not believed; empty when it is.
     pub problems: Vec<String>,
+    /// No key of this log was given. An anchor in a log whose key was given makes up for it.
+    pub no_key: bool,
     /// The policy's quorum is the only thing that is missing; an anchor in a witnessed log makes up for it.
     pub quorum_missing: bool,
 }
@@ -37,12 +39,7 @@ impl Trust {
         let logs = self.policy.iter().flat_map(Policy::logs);
         let of_log: Vec<&VerifierKey> =
             unique(self.keys.iter().chain(logs).filter(|key| key.name() == checkpoint.origin));
-        if of_log.is_empty() {
-            vouched.problems.push(format!(
-                "no key for `{}` was given; get it from someone you trust and pass it with --key",
-                checkpoint.origin
-            ));
-        }
+        vouched.no_key = of_log.is_empty();
         for kind in [KeyKind::Ed25519, KeyKind::CosignatureEd25519, KeyKind::CosignatureMlDsa44] {
             // Of several keys of one type (a rotation) one must have signed. Of several types each must: whoever can
             // forge the older one must not be able to leave out the newer.

@@ -67,7 +67,7 @@ impl OpenLog {
     }
 
     fn believed(&self) -> bool {
-        self.vouched.problems.is_empty()
+        self.vouched.problems.is_empty() && !self.vouched.no_key
     }
 }
 
@@ -253,6 +253,8 @@ impl Run<'_> {
             None => traffic.anchored_at = Some(index),
         }
         if traffic.anchored_at.is_some() && evidence.believed() {
+            // Whoever believes the evidence log believes what its entry names, with the traffic log's key or without.
+            traffic.vouched.no_key = false;
             traffic.vouched.sealed_by = evidence.vouched.sealed_by;
             if traffic.vouched.witnessed_by.is_none() {
                 traffic.vouched.witnessed_by = evidence.vouched.witnessed_by;
@@ -270,10 +272,13 @@ impl Run<'_> {
             self.report.problem(format!("`{}/checkpoint`: {why}", log.name()));
             log.vouched.problems.push(why);
         }
-        let unsigned = logs.is_empty()
-            || logs
-                .iter()
-                .any(|log| log.vouched.signed_by.is_empty() || (!log.believed() && !log.vouched.quorum_missing));
+        for log in logs.iter().filter(|log| log.vouched.no_key) {
+            let (name, origin) = (log.name(), crate::report::plain(&log.checkpoint.origin));
+            self.report.problem(format!(
+                "`{name}/checkpoint`: no key for `{origin}` was given; get it from someone you trust and pass it with --key"
+            ));
+        }
+        let unsigned = logs.is_empty() || logs.iter().any(|log| !log.believed() && !log.vouched.quorum_missing);
         self.report.begins = if unsigned {
             "nothing is shown: no key that you gave vouches for this".to_owned()
         } else if logs.iter().all(|log| !log.vouched.witnesses.is_empty() && !log.vouched.quorum_missing) {

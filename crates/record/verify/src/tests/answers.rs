@@ -93,6 +93,26 @@ fn keys_inside_the_bundle_are_not_enough() {
 }
 
 #[test]
+fn the_evidence_logs_key_vouches_for_the_anchored_traffic_log() {
+    let logs = small();
+    let keys: Vec<_> = trust().keys.into_iter().filter(|key| key.name() == ORIGINS[0]).collect();
+    let evidence_only = Trust { keys, policy: None };
+    let report = check(&bundle(&logs, &Wish::all(&logs)), &evidence_only);
+    assert_eq!((report.problems.len(), report.begins.as_str()), (0, OPERATOR_ONLY), "{:?}", report.problems);
+    assert!(report.logs[1].signed_by.is_empty() && report.logs[1].leaves_proven == 5);
+    assert!(report.to_text().contains("the evidence log names this checkpoint"));
+    let report = check(&bundle(&logs, &Wish { anchored: false, ..Wish::all(&logs) }), &evidence_only);
+    assert!(
+        report.problems[0].contains("no key for `haris.invalid/0123456789abcdef/traffic`"),
+        "{:?}",
+        report.problems
+    );
+    // The traffic log's key alone says nothing of the evidence log.
+    let keys = trust().keys.into_iter().filter(|key| key.name() == ORIGINS[1]).collect();
+    assert!(!check(&bundle(&logs, &Wish::all(&logs)), &Trust { keys, policy: None }).proven);
+}
+
+#[test]
 fn a_missing_newer_signature_is_not_made_up_for_by_the_older() {
     let mut logs = small();
     let ed_only = super::sample::signers(0);

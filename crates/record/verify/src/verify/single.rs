@@ -35,6 +35,12 @@ impl Run<'_> {
         for why in &vouched.problems {
             self.report.problem(format!("the checkpoint: {why}"));
         }
+        if vouched.no_key {
+            let origin = crate::report::plain(&proof.checkpoint.origin);
+            self.report.problem(format!(
+                "the checkpoint: no key for `{origin}` was given; get it from someone you trust and pass it with --key"
+            ));
+        }
         if vouched.quorum_missing {
             self.report.problem("the checkpoint: the policy's quorum of witnesses has not signed it");
         }
