@@ -30,13 +30,13 @@ pub(crate) struct Decided {
 
 /// A refusal, and the environment of the route if one was found.
 pub(crate) struct Refused {
-    pub(crate) problem: Problem,
+    pub(crate) problem: Box<Problem>,
     pub(crate) environment: Option<Environment>,
 }
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        Self { problem, environment: None }
+        Self { problem: Box::new(problem), environment: None }
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn decide(
 
     let treatment = Treatment { unknown: route.unknown_fields, media: route.media, request: true };
     let mut seen = walk::walk(&wiring.engine, protocol.request(), treatment, &node)
-        .map_err(|problem| Refused { problem: *problem, environment: Some(route.environment) })?;
+        .map_err(|problem| Refused { problem, environment: Some(route.environment) })?;
 
     let verdict_of = |detection: &Detection| route.verdict(Direction::Request, detection);
     let mut found = Found::default();

@@ -263,7 +263,8 @@ impl Course<'_> {
             let judge = move || {
                 let route = policy.routes().iter().find(|route| route.name == name)?;
                 let answer = Answer { gateway: &gateway, protocol, route, request, status, received: &received };
-                Some((answer.judge(), received.clone()))
+                let judged = answer.judge();
+                Some((judged, received))
             };
             let Ok(Some((judged, back))) = tokio::task::spawn_blocking(judge).await else { return };
             received = back;

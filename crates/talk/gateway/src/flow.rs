@@ -299,7 +299,7 @@ impl<'f> Flow<'f> {
         }
         channel.detections = self.engine.inspect(&channel.original, channel.context).detections;
         self.blocked |= channel.detections.iter().any(|detection| (self.decide)(detection) == Verdict::Block);
-        Ok(redact(text, start, &channel.detections, &self.decide))
+        Ok(redact(text, start, &channel.detections, self.decide))
     }
 
     /// Moves released pieces of a channel to `out`; whether anything was redacted.
@@ -323,7 +323,7 @@ impl<'f> Flow<'f> {
                     } else if channel.form == Form::Source {
                         edit::feed(&mut channel.rewriter, &text, start, &detections, &self.decide, out);
                     } else {
-                        out.push_str(&redact(&text, start, &detections, &self.decide).0);
+                        out.push_str(&redact(&text, start, &detections, self.decide).0);
                     }
                     channel.detections.extend(detections);
                 }

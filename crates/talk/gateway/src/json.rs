@@ -48,6 +48,9 @@ pub const DEPTH_CEILING: usize = 128;
 /// integer 78.
 const NUMBER_BYTES_MAX: usize = 128;
 
+/// How far a string is read byte by byte before the search for its end.
+const NEAR_BYTES: usize = 24;
+
 /// From this many keys on duplicates are looked for by hash.
 const KEYS_COMPARED_ONE_BY_ONE: usize = 12;
 
@@ -322,12 +325,18 @@ impl<'a> Reader<'a> {
         let mut owned: Option<String> = None;
         loop {
             let rest = &self.bytes[self.at..];
-            let Some(stop) = memchr::memchr2(b'"', b'\\', rest) else {
-                self.at = self.bytes.len();
-                return self.malformed();
+            // Most strings are names and short words: for those a loop beats a vectorised search.
+            let near = rest.iter().take(NEAR_BYTES).position(|byte| matches!(byte, b'"' | b'\\') || *byte < 0x20);
+            let stop = match near {
+                Some(stop) => stop,
+                None => {
+                    let far = rest.get(NEAR_BYTES..).unwrap_or_default();
+                    let end = memchr::memchr2(b'"', b'\\', far).unwrap_or(far.len());
+                    NEAR_BYTES + far[..end].iter().position(|byte| *byte < 0x20).unwrap_or(end)
+                }
             };
-            if let Some(control) = rest[..stop].iter().position(|byte| *byte < 0x20) {
-                self.at += control;
+            if !matches!(rest.get(stop), Some(b'"' | b'\\')) {
+                self.at = (self.at + stop).min(self.bytes.len());
                 return self.malformed();
             }
             let plain = &self.text[self.at..self.at + stop];
@@ -454,13 +463,13 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self) -> Result<Node<'a>, BadJson> {
         self.at += 1;
-        let mut members: Vec<(Cow<'a, str>, Node<'a>)> = Vec::new();
-        let mut seen: HashSet<Cow<'a, str>> = HashSet::new();
         self.skip_space();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(Node::Object(members));
+            return Ok(Node::Object(Vec::new()));
         }
+        let mut members: Vec<(Cow<'a, str>, Node<'a>)> = Vec::with_capacity(6);
+        let mut seen: HashSet<Cow<'a, str>> = HashSet::new();
         loop {
             if self.peek() != Some(b'"') {
                 return self.malformed();

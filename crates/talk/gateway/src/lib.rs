@@ -15,6 +15,7 @@
 //! No database is in this path: what cannot be written to the spool is refused.
 
 mod arguments;
+mod body;
 mod bounds;
 mod caller;
 mod decide;

@@ -61,7 +61,8 @@ impl Default for Limits {
             body_read: Duration::from_secs(30),
             // JSON schemas of real tools nest less than 20 deep.
             json_depth: 64,
-            json_values: 200_000,
+            // Log probabilities of a long answer with all their alternatives.
+            json_values: 500_000,
             // 100 embeddings of 3,072 numbers have about 4 MB.
             answer_bytes: 16 << 20,
             sse_event_bytes: 1 << 20,

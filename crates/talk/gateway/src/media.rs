@@ -102,7 +102,7 @@ fn data_url(value: &str) -> Content {
         return Content::Opaque;
     }
     let body = &value[comma + 1..];
-    let text = if base64 { decode_base64(&unescape(body)) } else { String::from_utf8(unescape(body)).ok() };
+    let text = if base64 { decode_base64(unescape(body)) } else { String::from_utf8(unescape(body)).ok() };
     let wrapping = Wrapping { header_bytes: comma + 1, base64 };
     text.map_or(Content::Opaque, |text| Content::Text { text, wrapping })
 }

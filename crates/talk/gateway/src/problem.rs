@@ -1,7 +1,5 @@
 //! What can go wrong with a request, in words for the caller; each protocol gives it its own shape.
 
-use std::borrow::Cow;
-
 use crate::json::BadJson;
 
 /// An answer that is not the model's.
@@ -10,7 +8,7 @@ pub struct Problem {
     /// HTTP status.
     pub status: u16,
     /// A stable code the caller's program can act on.
-    pub code: Cow<'static, str>,
+    pub code: &'static str,
     /// What is wrong and what to do. Never holds anything from the request or the answer.
     pub message: String,
     /// The field it is about, as a path of schema names.
@@ -30,15 +28,7 @@ impl Problem {
     /// A problem with status, code for the caller and reason for the ledger.
     #[must_use]
     pub fn new(status: u16, code: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: Cow::Borrowed(code),
-            message: message.into(),
-            field: None,
-            findings: Vec::new(),
-            retry_after: None,
-            reason,
-        }
+        Self { status, code, message: message.into(), field: None, findings: Vec::new(), retry_after: None, reason }
     }
 
     /// About one field.

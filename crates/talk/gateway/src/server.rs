@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::Buf as _;
 use http::{Method, Request, header};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tower::ServiceExt as _;
 
-use crate::bounds::MemoryLease;
+use crate::body::Rest;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, answer, json};
 use crate::io::{Never, Reply, Response, Stall};
@@ -30,11 +28,10 @@ const CONNECTION_BUFFER_BYTES: usize = 32 << 10;
 /// After a failed `accept` (usually: no file descriptor left) there is a pause, not a loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A refused body is read to its end for at most this long: clients that write it whole before they
-/// read would otherwise see a reset instead of the reason.
-const DISCARD: Duration = Duration::from_secs(5);
-/// And at most so much of it.
+/// So much of a refused body is read before the answer.
 const DISCARD_BYTES_MAX: u64 = 64 << 20;
+/// The same for those without a key.
+const DISCARD_BYTES_STRANGER: u64 = 256 << 10;
 
 /// Accepts connections until `shutdown` resolves, then lets open requests finish, for at most
 /// [`crate::Limits::drain`]; what is left then is cancelled and recorded as interrupted. Returns when
@@ -145,12 +142,14 @@ impl Door {
         // Errors of paths without a protocol have the shape of the first.
         let shape = protocol.unwrap_or(PROTOCOLS[0]);
         let (head, body) = request.into_parts();
+        // Whoever asks first has not sent the body yet: it is told no, and keeps it.
+        let body = Rest::new(body, &head.headers);
         let header_bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         let caller = match self.caller(&head.headers) {
             Ok(caller) => caller,
             Err(problem) => {
                 let response = gateway.refuse(&problem, shape, None, None).await;
-                return discard(body, 256 << 10, response).await;
+                return body.discard(DISCARD_BYTES_STRANGER, response).await;
             }
         };
         if header_bytes > limits.header_bytes {
@@ -214,7 +213,7 @@ impl Door {
     async fn post(
         &self,
         head: http::request::Parts,
-        body: Incoming,
+        body: Rest,
         protocol: &'static dyn Protocol,
         caller: Arc<Caller>,
     ) -> Response {
@@ -233,7 +232,7 @@ impl Door {
             return self.refuse(&problem, protocol, &caller, body).await;
         }
         let mut memory = gateway.memory.lease();
-        let bytes = match self.read(body, &mut memory).await {
+        let bytes = match body.read(limits, &mut memory).await {
             Ok(bytes) => bytes,
             Err((problem, Some(rest))) => return self.refuse(&problem, protocol, &caller, rest).await,
             Err((problem, None)) => return gateway.refuse(&problem, protocol, Some(&caller), None).await,
@@ -249,76 +248,10 @@ impl Door {
         })
     }
 
-    /// The whole body, or why not, with what is left of it.
-    async fn read(&self, mut body: Incoming, memory: &mut MemoryLease) -> Result<Vec<u8>, (Problem, Option<Incoming>)> {
-        let limits = &self.gateway.wiring.limits;
-        let too_large = || {
-            let message = format!("The request body is larger than the {} bytes that are read.", limits.body_bytes);
-            Problem::new(413, "request_too_large", "too-large", message)
-        };
-        let full = || {
-            let message = "The gateway holds as many bodies as it has memory for. Try again in a moment.";
-            Problem::new(503, "overloaded", "memory", message).retry_after(1)
-        };
-        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if announced > limits.body_bytes {
-            return Err((too_large(), Some(body)));
-        }
-        if !memory.grow(announced) {
-            return Err((full(), Some(body)));
-        }
-        let mut leased = announced;
-        let mut bytes = Vec::with_capacity(announced);
-        let deadline = tokio::time::Instant::now() + limits.body_read;
-        loop {
-            let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
-                Ok(None) => return Ok(bytes),
-                Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(_))) => {
-                    let problem = Problem::new(400, "broken_body", "broken-body", "The request body broke off.");
-                    return Err((problem, None));
-                }
-                Err(_) => {
-                    let message = "The request body did not arrive in time.";
-                    return Err((Problem::new(408, "body_timeout", "body-timeout", message), None));
-                }
-            };
-            let Ok(data) = frame.into_data() else { continue };
-            let length = bytes.len() + data.remaining();
-            if length > limits.body_bytes {
-                return Err((too_large(), Some(body)));
-            }
-            if length > leased && !memory.grow(length - leased) {
-                return Err((full(), Some(body)));
-            }
-            leased = leased.max(length);
-            bytes.extend_from_slice(&data);
-        }
-    }
-
-    async fn refuse(&self, problem: &Problem, protocol: &dyn Protocol, caller: &Caller, body: Incoming) -> Response {
+    async fn refuse(&self, problem: &Problem, protocol: &dyn Protocol, caller: &Caller, rest: Rest) -> Response {
         let response = self.gateway.refuse(problem, protocol, Some(caller), None).await;
-        discard(body, DISCARD_BYTES_MAX, response).await
+        rest.discard(DISCARD_BYTES_MAX, response).await
     }
-}
-
-/// Reads what is left of a body and forgets it.
-async fn discard(mut body: Incoming, bytes_max: u64, mut response: Response) -> Response {
-    let read = async {
-        let mut read = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            read += frame.data_ref().map_or(0, |data| data.len() as u64);
-            if read > bytes_max {
-                return false;
-            }
-        }
-        true
-    };
-    if !tokio::time::timeout(DISCARD, read).await.unwrap_or(false) {
-        // The rest of the body would be read as the next request.
-        response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
-    }
-    response
 }
 
 /// Counts a request out.

@@ -83,7 +83,7 @@ pub(super) fn problem(problem: &Problem, event: Option<EventId>) -> Vec<u8> {
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"code\":");
-    write_string(&problem.code, &mut out);
+    write_string(problem.code, &mut out);
     if !problem.findings.is_empty() {
         out.extend_from_slice(b",\"findings\":[");
         for (index, rule) in problem.findings.iter().enumerate() {
