@@ -87,6 +87,12 @@ impl Client {
         Self { base: base.to_owned(), key: key.to_owned(), http }
     }
 
+    /// The same client of a gateway elsewhere.
+    #[must_use]
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     /// The same client with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {

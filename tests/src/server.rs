@@ -19,6 +19,7 @@ pub struct Haris {
     dir: tempfile::TempDir,
     child: Option<Child>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     starts: u32,
 }
 
@@ -68,7 +69,14 @@ impl Haris {
         fs::write(dir.path().join("haris.toml"), config).expect("a config file");
         let arguments =
             ["serve", "--config", "haris.toml", "--data", "data", "--keys", "keys"].map(str::to_owned).to_vec();
-        Self { dir, child: None, arguments, starts: 0 }
+        Self { dir, child: None, arguments, environment: Vec::new(), starts: 0 }
+    }
+
+    /// The same, with a variable in the environment of the server and of every command.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// A server with this config file, ready.
@@ -85,13 +93,18 @@ impl Haris {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let arguments =
             ["serve", "--data", "data", "--keys", "keys", "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
-        let mut haris = Self { dir, child: None, arguments, starts: 0 };
+        let mut haris = Self { dir, child: None, arguments, environment: Vec::new(), starts: 0 };
         haris.launch();
         haris
     }
 
     /// Starts the server, again if it was stopped, and waits until it is ready.
     pub fn launch(&mut self) {
+        self.launch_until(Self::is_ready);
+    }
+
+    /// Starts the server, and waits until `reached`: for one that cannot be ready.
+    pub fn launch_until(&mut self, reached: impl Fn(&Self) -> bool) {
         assert!(self.child.is_none(), "the server runs already");
         self.starts += 1;
         let _ = fs::remove_file(self.data().join("listen"));
@@ -102,7 +115,7 @@ impl Haris {
             self.at_home(&binary("haris")).args(arguments).stdout(out).stderr(err).spawn().expect("haris starts");
         self.child = Some(child);
         let begun = Instant::now();
-        while !self.ready() {
+        while !reached(self) {
             let child = self.child.as_mut().expect("just started");
             if let Some(status) = child.try_wait().expect("a child can be waited for") {
                 panic!("haris ended with {status} before it was ready:\n{}", self.output());
@@ -113,9 +126,15 @@ impl Haris {
     }
 
     /// Whether `/readyz` says yes.
-    fn ready(&self) -> bool {
-        let Some(address) = self.address() else { return false };
-        get_status(&address, "/readyz") == Some(200)
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.get_status("/readyz") == Some(200)
+    }
+
+    /// The status of a GET, once the server listens.
+    #[must_use]
+    pub fn get_status(&self, path: &str) -> Option<u16> {
+        get_status(&self.address()?, path)
     }
 
     /// Where the server listens, once it does.
@@ -209,7 +228,13 @@ impl Haris {
     /// A new caller's key.
     #[must_use]
     pub fn key(&self, name: &str) -> String {
-        let text = self.admin(&["callers", "add", name]);
+        self.key_with(name, &[])
+    }
+
+    /// The same, with options.
+    #[must_use]
+    pub fn key_with(&self, name: &str, options: &[&str]) -> String {
+        let text = self.admin(&[&["callers", "add", name], options].concat());
         let key = text.split_whitespace().find(|word| word.starts_with("hk_"));
         key.unwrap_or_else(|| panic!("no key in: {text}")).to_owned()
     }
@@ -244,6 +269,7 @@ impl Haris {
         for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
             command.env_remove(variable);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

@@ -12,6 +12,8 @@ mod privacy;
 mod proof;
 mod refusals;
 mod reset;
+mod surroundings;
+mod unwritable;
 
 use haris_tests::server::config_for;
 use haris_tests::{Client, Haris, Mock};

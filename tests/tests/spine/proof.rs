@@ -106,12 +106,12 @@ async fn an_erased_payload_is_gone_and_the_log_still_verifies() {
     let shown = haris.admin(&["events", "show", &id, "--reveal", "--reason", "a test"]);
     assert!(shown.contains("cormorant"), "{shown}");
 
-    let hold = ["--reason", "a lawsuit", "--legal-basis", "court order"];
-    let _ = haris.admin(&[&["ledger", "hold", "--event", &id], hold.as_slice()].concat());
+    let hold = haris.admin_json(&["ledger", "hold", "--event", &id, "--reason", "a lawsuit"]);
+    let hold = hold["hold"].as_str().unwrap();
     let erase = ["ledger", "erase", "--event", &id, "--reason", "asked for", "--legal-basis", "PDPPL 5"];
     let refused = haris.run(&[erase.as_slice(), &["--data", "{data}"]].concat());
     assert!(!refused.status.success(), "a hold blocks erasure");
-    let _ = haris.admin(&["ledger", "lift", "--event", &id, "--reason", "settled"]);
+    let _ = haris.admin(&["ledger", "lift", hold, "--reason", "settled"]);
     let _ = haris.admin(&erase);
 
     let after = haris.run(&["events", "show", &id, "--reveal", "--reason", "a test", "--data", "{data}"]);

@@ -52,6 +52,37 @@ async fn callers_need_a_key_that_lives() {
 }
 
 #[tokio::test]
+async fn a_caller_uses_the_models_it_was_given() {
+    let (mock, haris, client) = guarded("").await;
+    let narrow = client.with_key(&haris.key_with("narrow", &["--models", "gpt-4o-mini,gpt-narrow-*"]));
+    // The same answer for a model that nobody has: a key tells nothing of what others may use.
+    for (model, status) in [("gpt-4o-mini", 200), ("gpt-narrow-7", 200), ("gpt-4o", 403), ("nobody-has-this", 403)] {
+        let answer = narrow.ask(model, "hello", false).await;
+        assert_eq!(answer.status, status, "{model}: {}", answer.body);
+    }
+    assert_eq!(mock.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_caller_has_so_many_requests_at_once() {
+    let (mock, haris, client) = guarded("[limits]\ncaller_requests = 1\n").await;
+    let first = {
+        let client = client.clone();
+        tokio::spawn(async move { client.ask("gpt-mock.slow-3000", "hello", false).await })
+    };
+    while mock.received().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let second = client.ask("gpt-4o", "hello", false).await;
+    assert_eq!(second.status, 429, "{}", second.body);
+    assert!(second.headers.contains_key("retry-after"));
+    let other = client.with_key(&haris.key("other")).ask("gpt-4o", "hello", false).await;
+    assert_eq!(other.status, 200, "one caller's load is not another's");
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(client.ask("gpt-4o", "hello", false).await.status, 200);
+}
+
+#[tokio::test]
 async fn unknown_fields_and_media_follow_the_route() {
     let more = "[[routes]]\nname = \"strict\"\nmodels = [\"gpt-strict\"]\nupstream = \"mock\"\n\
                 unknown_fields = \"refuse\"\nmedia = \"refuse\"\n\

@@ -1,0 +1,99 @@
+//! A spool that cannot be written: nothing goes upstream, callers are told to come back, and the
+//! administrator reads why and what to do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use haris_tests::server::{config_for, eventually};
+use haris_tests::{Client, Haris, Mock};
+
+use super::guarded;
+use super::proof::assert_whole;
+
+/// Requests are refused with a hint when to come back, probes and the administrator say so, and the
+/// upstream saw nothing new.
+async fn assert_refusing(mock: &Mock, haris: &Haris, client: &Client, why: &str) {
+    let before = mock.received().len();
+    for stream in [false, true] {
+        let answer = client.ask("gpt-4o", "When does the branch open?", stream).await;
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert!(answer.headers.contains_key("retry-after"), "{:?}", answer.headers);
+        assert!(answer.json()["error"]["message"].is_string(), "{}", answer.body);
+        assert!(!answer.body.contains(&haris.data().display().to_string()), "no path for a caller: {}", answer.body);
+    }
+    assert_eq!(mock.received().len(), before, "nothing went upstream");
+    assert_eq!(haris.get_status("/readyz"), Some(503));
+    assert_eq!(haris.get_status("/healthz"), Some(200), "the process itself is well");
+    for format in ["table", "json"] {
+        let status = haris.run(&["status", "--data", "{data}", "--format", format]);
+        let said = String::from_utf8_lossy(&status.stdout).into_owned();
+        assert_eq!(status.status.code(), Some(1), "{said}");
+        assert!(said.contains("spool") && said.contains(why), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_was_removed_counts_as_not_writable() {
+    let (mock, mut haris, client) = guarded("").await;
+    assert_eq!(client.ask("gpt-4o", "hello", false).await.status, 200);
+    for segment in segments(&haris.data().join("spool")) {
+        fs::remove_file(segment).unwrap();
+    }
+    // Whether the next request or the regular look finds out first, nothing is acknowledged.
+    assert_refusing(&mock, &haris, &client, "restart").await;
+
+    haris.kill();
+    haris.launch();
+    let client = haris.client("after");
+    assert_eq!(client.ask("gpt-4o", "hello", false).await.status, 200);
+    assert_whole(&haris);
+}
+
+fn segments(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "spool")).collect();
+    assert!(!found.is_empty(), "segments in {}", folder.display());
+    found
+}
+
+/// A small file system of its own, gone with the test.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    fn mount(at: PathBuf, mebibytes: u32) -> Option<Self> {
+        fs::create_dir_all(&at).unwrap();
+        let size = format!("size={mebibytes}m,mode=0700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the server of a failed test may still hold it.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_until_there_is_room() {
+    let mock = Mock::start().await;
+    let mut haris = Haris::prepare(&config_for(&mock, ""));
+    let Some(disk) = SmallDisk::mount(haris.data(), 192) else {
+        println!("not run: only root can mount a small disk");
+        return;
+    };
+    let ballast = disk.0.join("ballast");
+    fs::write(&ballast, vec![1; 150 << 20]).unwrap();
+    haris.launch_until(|haris| haris.get_status("/healthz") == Some(200));
+    let client = haris.client("tests");
+    assert_refusing(&mock, &haris, &client, "free space").await;
+
+    fs::remove_file(ballast).unwrap();
+    eventually("there is room again", || haris.is_ready().then_some(()));
+    assert_eq!(client.ask("gpt-4o", "hello", false).await.status, 200);
+    assert_whole(&haris);
+    haris.kill();
+}
