@@ -82,8 +82,8 @@ impl Detector for Swift {
         if spot.literal < QATARI.len() {
             let before = spot.before();
             let bank = before.as_bytes().last_chunk::<4>()?;
-            let left = &before[..before.len() - 4];
-            if !bank.iter().all(u8::is_ascii_uppercase) || joined_end(left) {
+            // Capitals first: four bytes that are not may end inside a character.
+            if !bank.iter().all(u8::is_ascii_uppercase) || joined_end(&before[..before.len() - 4]) {
                 return None;
             }
             let end = code_end(spot, 4)?;
