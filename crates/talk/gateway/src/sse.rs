@@ -85,6 +85,10 @@ impl SseReader {
             let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
                 return if rest.len() > self.event_bytes_max { Err(self.too_long()) } else { Ok(None) };
             };
+            // However the network cut it: a line too long to wait for is too long when it comes whole.
+            if length > self.event_bytes_max {
+                return Err(self.too_long());
+            }
             self.after_return = rest[length] == b'\r';
             let line = self.at..self.at + length;
             self.at = line.end + 1;
@@ -187,6 +191,19 @@ mod tests {
             }
         }
         panic!("60 lines of data passed a bound of 100 bytes");
+    }
+
+    #[test]
+    fn a_line_too_long_is_refused_cut_or_whole() {
+        let line = format!(":{}\n", "x".repeat(100));
+        for size in [1, 7, line.len()] {
+            let mut reader = SseReader::new(100);
+            let refused = line.as_bytes().chunks(size).any(|piece| {
+                reader.push(piece);
+                reader.next().is_err()
+            });
+            assert!(refused, "in pieces of {size}");
+        }
     }
 
     #[test]
