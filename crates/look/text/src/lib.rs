@@ -13,6 +13,7 @@ mod spot;
 mod stream;
 mod view;
 
+pub use detectors::hidden_unicode::LONE_SURROGATE;
 pub use engine::{Engine, Explanation, Inspection, View};
 pub use redact::{placeholder, redact};
 pub use stream::{Piece, Stream};

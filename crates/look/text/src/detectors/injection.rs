@@ -223,7 +223,7 @@ impl Phrase {
                             entries.add(entry);
                         }
                     }
-                    None => entries.add(choice),
+                    None => entries.add(&choice.replace('_', " ")),
                 }
             }
             slots.push(Slot { gap: std::mem::take(&mut gap), entries });
