@@ -78,7 +78,7 @@ impl Detector for Account {
     }
 
     fn rank(&self) -> u8 {
-        65
+        71
     }
 
     fn look(&self, spot: &Spot<'_>) -> Option<Found> {

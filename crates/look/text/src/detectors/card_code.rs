@@ -108,14 +108,19 @@ impl Detector for CardCode {
         let before = spot.before();
         let found =
             |rule, score, why| Some(Found { start: 0, end: digits, rule, kind: DetectionKind::Secret, score, why });
-        if digits <= 4 && self.code.within(before, NEAR_BYTES) {
-            return found(0, 950_000, "a word right before it that says verification code");
+        let near = |words: &ContextWords| words.nearest(before).filter(|distance| *distance <= NEAR_BYTES);
+        // Of `CVV 417, PIN 8830` each number belongs to the word before it.
+        match (near(&self.code).filter(|_| digits <= 4), near(&self.pin).filter(|_| digits >= 4)) {
+            (code, Some(pin)) if code.is_none_or(|code| pin < code) => {
+                return found(1, 900_000, "a word right before it that says PIN");
+            }
+            (Some(_), _) => return found(0, 950_000, "a word right before it that says verification code"),
+            _ => {}
         }
         if digits <= 4 && self.weak_code.within(before, NEAR_BYTES) && self.near_card(before) {
             return found(0, 900_000, "called a code, and a card before it");
         }
-        let pin = digits >= 4 && self.pin.within(before, NEAR_BYTES);
-        pin.then(|| found(1, 900_000, "a word right before it that says PIN"))?
+        None
     }
 }
 

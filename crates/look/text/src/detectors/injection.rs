@@ -338,7 +338,7 @@ impl<'a> Words<'a> {
             }
             // A sentence ends at its mark before a space, a paragraph at its second line break.
             breaks += usize::from(c == '\n');
-            let stops = matches!(c, '.' | '!' | '?' | '؟' | '。');
+            let stops = matches!(c, '.' | '!' | '?' | ';' | '؟' | '؛' | '。');
             if at - from >= BETWEEN_MAX
                 || breaks > 1
                 || stops && self.spot.byte(at + c.len_utf8()).is_none_or(|b| b.is_ascii_whitespace())

@@ -9,42 +9,36 @@ use super::context_words::ContextWords;
 use super::countries::is_alpha_code;
 use super::{Detector, Trigger, face};
 use crate::spot::{Found, Spot, joined_end};
+use crate::view::folded;
 
 /// `SWIFT`, `sent via`: how far before the code the word may stand.
 const CONTEXT_BYTES: usize = 40;
 
-/// How far behind the word a code is looked for.
-const SEARCH_BYTES: usize = 32;
+/// How far behind the word a code is looked for, and how many words on.
+const SEARCH_BYTES: usize = 40;
+const SEARCH_WORDS: usize = 5;
 
-/// Words after which a code is looked for, and after which any well-formed one counts.
-const WORDS: &[&str] = &[
-    "swift",
-    "bic",
-    "swift code",
-    "bic code",
-    "correspondent",
-    "intermediary bank",
-    "mt103",
-    "mt202",
-    "sent via",
-    "routed via",
-    "سويفت",
-    "السويفت",
-    "عبر",
-    "البنك المراسل",
-    "رمز البنك",
-];
+/// Words somewhere after which any well-formed code counts.
+const WORDS: &[&str] =
+    &["swift", "bic", "correspondent", "intermediary bank", "mt103", "mt202", "سويفت", "البنك المراسل", "رمز البنك"];
+
+/// Words right after which it counts. They are common, so no more text is held back for them.
+const ADJACENT: &[&str] = &["sent via", "routed via", "عبر"];
 
 /// How Qatari codes go on behind the bank's letters.
 const QATARI: &[&str] = &["QAQA", "QAQX", "QAQ1", "QAQE"];
 
 pub(super) struct Swift {
     context: ContextWords,
+    literals: Vec<String>,
 }
 
 impl Swift {
     pub(super) fn new() -> Self {
-        Self { context: ContextWords::new(WORDS) }
+        Self {
+            context: ContextWords::new(&[WORDS, ADJACENT].concat()),
+            literals: QATARI.iter().chain(WORDS).chain(ADJACENT).map(|literal| folded(literal)).collect(),
+        }
     }
 }
 
@@ -61,7 +55,7 @@ impl Detector for Swift {
     }
 
     fn trigger(&self) -> Trigger {
-        Trigger::Literals(QATARI.iter().chain(WORDS).map(|literal| crate::view::folded(literal)).collect())
+        Trigger::Literals(self.literals.clone())
     }
 
     fn behind(&self) -> usize {
@@ -69,7 +63,7 @@ impl Detector for Swift {
     }
 
     fn reach(&self) -> usize {
-        CONTEXT_BYTES + SEARCH_BYTES + 12
+        SEARCH_BYTES + 20
     }
 
     fn rank(&self) -> u8 {
@@ -91,33 +85,50 @@ impl Detector for Swift {
             let score = if self.context.within(before, CONTEXT_BYTES) { 980_000 } else { 900_000 };
             return capitals.then(|| found(-4, end, score, "a Qatari bank's code"))?;
         }
-        // A word: the first capitals of a code's shape soon after it.
-        let mut word = 0;
-        for at in 0..SEARCH_BYTES + 24 {
-            let byte = spot.byte(at);
-            if byte.is_some_and(|b| b.is_ascii_alphanumeric() || !b.is_ascii()) {
-                continue;
-            }
-            if let Some(end) = code_at(spot, word, at) {
-                return found(word as isize, end, 930_000, "the shape of a bank code after a word that says so");
-            }
-            byte?;
-            word = at + 1;
+        let word = &self.literals[spot.literal];
+        if word.is_ascii() && (spot.joined_before() || spot.joined_at(word.len())) {
+            return None;
         }
-        None
+        let words_max = if ADJACENT.len() + spot.literal >= self.literals.len() { 1 } else { SEARCH_WORDS };
+        let (start, end) = code_after(spot, word.len(), words_max)?;
+        found(start as isize, end, 930_000, "the shape of a bank code after a word that says so")
     }
 }
 
-/// Whether the word from `start` to `end` is a code that is not the context word itself.
-fn code_at(spot: &Spot<'_>, start: usize, end: usize) -> Option<usize> {
-    let word = spot.slice(start, end);
-    let well_formed = matches!(word.len(), 8 | 11)
-        && start > 0
+/// The first of the next words, from `from` on, that has a code's shape.
+fn code_after(spot: &Spot<'_>, from: usize, words_max: usize) -> Option<(usize, usize)> {
+    let (mut start, mut words) = (from, 0);
+    for at in from..from + SEARCH_BYTES {
+        let byte = spot.byte(at);
+        if byte.is_some_and(|b| b.is_ascii_alphanumeric() || !b.is_ascii()) {
+            continue;
+        }
+        let word = spot.slice(start, at);
+        if is_code(word) {
+            return (!shouts(spot, at)).then_some((start, at));
+        }
+        words += usize::from(at > start);
+        // The next sentence speaks of something else.
+        let goes_on = words < words_max && !matches!(byte, Some(b'.' | b'?' | b'!'));
+        byte.filter(|_| goes_on)?;
+        start = at + 1;
+    }
+    None
+}
+
+/// Whether a word in capitals follows: in a headline, `CUSTOMER` is no bank in Oman.
+fn shouts(spot: &Spot<'_>, at: usize) -> bool {
+    const SHOUT_MIN: usize = 5;
+    spot.byte(at) == Some(b' ')
+        && (1..=SHOUT_MIN).all(|offset| spot.byte(at + offset).is_some_and(|b| b.is_ascii_uppercase()))
+}
+
+fn is_code(word: &str) -> bool {
+    matches!(word.len(), 8 | 11)
         && word.is_ascii()
         && word[..4].bytes().all(|b| b.is_ascii_uppercase())
         && is_alpha_code(&word[4..6])
-        && word[6..].bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    well_formed.then_some(end)
+        && word[6..].bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
 /// The end of a code whose place ends at `place_end`: with a branch of three, or without.
