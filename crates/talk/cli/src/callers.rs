@@ -87,7 +87,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             if Format::or_by_terminal(format) == Format::Json {
                 return output::json(&revoked);
             }
-            output::line(&format!("{} ({}) is revoked: its key is refused from now on", revoked.name, revoked.id))
+            let caller = revoked.caller;
+            output::line(&format!("{} ({}) is revoked: its key is refused from now on", caller.name, caller.id))
         }
     }
 }

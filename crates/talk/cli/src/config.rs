@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(crate) struct Config {
     /// Name of both logs, as a URL without scheme; fixed at the first start.
     pub(crate) origin: Option<String>,
     /// Threads that serve requests; default one per core.
-    pub(crate) threads: Option<usize>,
+    pub(crate) threads: Option<NonZeroUsize>,
     /// Where rows are kept.
     pub(crate) storage: StorageSettings,
     /// How calls leave this machine.
@@ -103,37 +104,41 @@ macro_rules! limit_settings {
 
 limit_settings! {
     /// A request's headers.
-    header_bytes: usize => header_bytes |bytes| bytes;
+    header_bytes: NonZeroUsize => header_bytes NonZeroUsize::get;
     /// From a request's first byte to the end of its headers.
-    header_read_seconds: u64 => header_read Duration::from_secs;
+    header_read_seconds: NonZeroU64 => header_read seconds;
     /// A request's body.
-    body_bytes: usize => body_bytes |bytes| bytes;
+    body_bytes: NonZeroUsize => body_bytes NonZeroUsize::get;
     /// From the end of the headers to the end of the body.
-    body_read_seconds: u64 => body_read Duration::from_secs;
+    body_read_seconds: NonZeroU64 => body_read seconds;
     /// Arrays and objects inside each other.
-    json_depth: usize => json_depth |depth| depth;
+    json_depth: NonZeroUsize => json_depth NonZeroUsize::get;
     /// An answer after decompression.
-    answer_bytes: usize => answer_bytes |bytes| bytes;
+    answer_bytes: NonZeroUsize => answer_bytes NonZeroUsize::get;
     /// To reach an upstream.
-    connect_seconds: u64 => connect Duration::from_secs;
+    connect_seconds: NonZeroU64 => connect seconds;
     /// From sending a request to the head of its answer.
-    first_byte_seconds: u64 => first_byte Duration::from_secs;
+    first_byte_seconds: NonZeroU64 => first_byte seconds;
     /// Between two pieces of an answer.
-    idle_seconds: u64 => idle Duration::from_secs;
+    idle_seconds: NonZeroU64 => idle seconds;
     /// The whole exchange with an upstream.
-    total_seconds: u64 => total Duration::from_secs;
+    total_seconds: NonZeroU64 => total seconds;
     /// How long a client may take nothing of what is ready for it.
-    client_stall_seconds: u64 => client_stall Duration::from_secs;
+    client_stall_seconds: NonZeroU64 => client_stall seconds;
     /// Requests of one caller at the same time.
-    caller_requests: usize => caller_requests |count| count;
+    caller_requests: NonZeroUsize => caller_requests NonZeroUsize::get;
     /// Of those, streams.
-    caller_streams: usize => caller_streams |count| count;
+    caller_streams: NonZeroUsize => caller_streams NonZeroUsize::get;
     /// Open connections.
-    connections: usize => connections |count| count;
+    connections: NonZeroUsize => connections NonZeroUsize::get;
     /// Bodies and answers in memory.
-    buffered_bytes: usize => buffered_bytes |bytes| bytes;
+    buffered_bytes: NonZeroUsize => buffered_bytes NonZeroUsize::get;
     /// How long open requests may go on after a stop was asked for.
     drain_seconds: u64 => drain Duration::from_secs;
+}
+
+fn seconds(count: NonZeroU64) -> Duration {
+    Duration::from_secs(count.get())
 }
 
 impl Config {
@@ -141,13 +146,22 @@ impl Config {
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = read_bounded(path)?;
-        let config = Self::parse(&text).map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?;
-        Ok(config)
+        Self::parse(&text).map_err(|why| Failure::usage(format!("{}: {why}", path.display())))
     }
 
     /// Reads the file's text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        // A country written in another way would count every place as abroad, and nobody would see why.
+        if let Some(country) = config.country.as_ref().filter(|country| !is_country(country)) {
+            return Err(format!("country = \"{country}\": write its two letters of ISO 3166, such as QA"));
+        }
+        if let Some((name, _)) = config.upstreams.iter().find(|(_, upstream)| upstream.models.is_empty()) {
+            return Err(format!(
+                "upstreams.{name}.models names no model, so nothing would reach it; write [\"*\"] for all"
+            ));
+        }
+        Ok(config)
     }
 
     pub(crate) fn listen(&self, given: Option<&str>) -> Result<SocketAddr, Failure> {
@@ -211,7 +225,7 @@ impl Config {
     fn is_inside(&self, place: &str) -> bool {
         let country = self.country.as_deref().unwrap_or("QA");
         let head = place.split('-').next().unwrap_or_default();
-        !country.is_empty() && head.eq_ignore_ascii_case(country)
+        head.eq_ignore_ascii_case(country)
     }
 
     /// Digest of the whole configuration; every decision names it.
@@ -238,6 +252,10 @@ fn forget_floats(value: &mut Value) {
         Value::Object(map) => map.values_mut().for_each(forget_floats),
         _ => {}
     }
+}
+
+fn is_country(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
 fn read_bounded(path: &Path) -> Result<String, Failure> {
@@ -288,6 +306,10 @@ mod tests {
             ("[upstreams.a]\nurl = \"http://h\"", "provider"),
             ("[upstreams.a]\nurl = \"http://h\"\nkey = \"sk-1\"", "key"),
             ("listen = ", "line 1"),
+            ("country = \"Qatar\"", "two letters"),
+            ("threads = 0", "nonzero"),
+            ("[limits]\nbody_bytes = 0", "nonzero"),
+            ("[upstreams.a]\nurl = \"http://h\"\nprovider = \"p\"\nplace = \"US\"\nmodels = []", "names no model"),
         ] {
             let error = Config::parse(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

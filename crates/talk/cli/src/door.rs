@@ -37,14 +37,26 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
+/// The kernel's bound on a socket's path, its closing zero left out.
+const PATH_BYTES_MAX: usize = 107;
+
+/// Found out before anything is opened: no socket can have this path.
+pub(crate) fn check_length(path: &Path) -> Result<(), Failure> {
+    let bytes = path.as_os_str().len();
+    if bytes <= PATH_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} has {bytes} bytes, and the path of a socket at most {PATH_BYTES_MAX}: give a shorter --data DIR",
+        path.display()
+    )))
+}
+
 /// Serves until told to stop. The socket file is made anew: the lock on the data directory says
 /// that nobody else serves on it.
 pub(crate) fn serve(path: &Path, context: Context, mut stop: watch::Receiver<bool>) -> Result<JoinHandle<()>, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::because(
-            &format!("could not make the administration socket {} (a path of at most 107 bytes)", path.display()),
-            &error,
-        )
+        Failure::because(&format!("could not make the administration socket {}", path.display()), &error)
     };
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
@@ -97,5 +109,17 @@ pub(crate) fn status(code: RefusalCode) -> StatusCode {
         RefusalCode::Forbidden => StatusCode::FORBIDDEN,
         RefusalCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_too_long_for_a_socket_is_found_before_anything_is_made() {
+        assert!(check_length(Path::new("/srv/haris/haris.sock")).is_ok());
+        let long = format!("/{}/haris.sock", "a".repeat(100));
+        assert!(check_length(Path::new(&long)).unwrap_err().message.contains("shorter --data"));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use haris_operations::{
     EventAnswer, EventsInput, ListEvents, RevealAnswer, RevealEvent, RevealInput, ShowEvent, ShowInput,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::output::{self, Format};
 use crate::remote::{Office, block_on};
@@ -34,7 +34,7 @@ enum Command {
         #[arg(long, requires = "reason")]
         reveal: bool,
         /// Why the text must be seen.
-        #[arg(long)]
+        #[arg(long, requires = "reveal")]
         reason: Option<String>,
         #[command(flatten)]
         place: Place,
@@ -62,8 +62,8 @@ struct List {
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
-        Some(Command::Show { id, reveal, reason, place, format }) => {
-            let (event, texts) = block_on(show(&place, id, reason.filter(|_| reveal)))?;
+        Some(Command::Show { id, reveal: _, reason, place, format }) => {
+            let (event, texts) = block_on(show(&place, id, reason))?;
             print_one(&event, texts.as_ref(), Format::or_by_terminal(format))
         }
         None => block_on(list(arguments.list)),
@@ -98,9 +98,7 @@ async fn list(list: List) -> Result<(), Failure> {
         office.close().await?;
         let answer = first?;
         if format == Format::Json {
-            return output::json(&json!({
-                "schema": "haris.events/1", "events": answer.events, "searched": answer.searched, "more": answer.more,
-            }));
+            return output::json(&answer);
         }
         if answer.events.is_empty() {
             return output::line("No event matches. Events appear here within a second of a request to the gateway.");

@@ -22,6 +22,9 @@ use crate::{Failure, Place};
 /// Requests closed as interrupted per step at a start.
 const OPEN_REQUESTS_PER_STEP: u32 = 1_000;
 
+/// The file that names an installation.
+const NODE: &str = "node";
+
 /// Where one installation lies.
 #[derive(Clone, Debug)]
 pub(crate) struct Folders {
@@ -49,6 +52,11 @@ impl Folders {
             (None, Some(data)) => beside(data),
         };
         Ok(Self { data, keys })
+    }
+
+    /// Whether a server ever started here.
+    pub(crate) fn installed(&self) -> bool {
+        self.data.join(NODE).exists()
     }
 
     /// The administration socket.
@@ -90,6 +98,14 @@ impl Home {
     /// Opens the installation, making it at the first start; ships what the spool still holds, and
     /// closes requests that a start before this one left open.
     pub(crate) async fn open(folders: Folders, config: &Config) -> Result<Self, Failure> {
+        // Fresh keys would open nothing here, and look as if they belonged to it.
+        if folders.installed() && !folders.keys.exists() {
+            return Err(Failure::usage(format!(
+                "the keys of {} are not in {}: give their --keys DIR, or restore them",
+                folders.data.display(),
+                folders.keys.display()
+            )));
+        }
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -227,7 +243,7 @@ fn lock(data: &Path) -> Result<File, Failure> {
 
 /// This installation's lasting name in event sources: random, so that it tells nothing.
 fn node(data: &Path) -> Result<String, Failure> {
-    let path = data.join("node");
+    let path = data.join(NODE);
     let failed = |error: std::io::Error| Failure::because(&format!("could not use {}", path.display()), &error);
     match std::fs::read_to_string(&path) {
         Ok(text) => {

@@ -1,6 +1,8 @@
 //! `haris ledger`: evidence, erasure, legal holds, and the ledger's check of itself.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -149,7 +151,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
             if json(&common) {
                 output::json(&hold)?;
             } else {
-                output::line(&format!("hold {} is in force ({})", hold.hold, hold.scope))?;
+                output::line(&format!("hold {} is in force ({})", hold.hold.hold, hold.hold.scope))?;
             }
         }
         Command::Holds { common } => {
@@ -169,11 +171,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
             if json(&common) {
                 output::json(&lifted)?;
             } else {
-                output::line(&format!(
-                    "hold {} is lifted; recorded as {}",
-                    text(&lifted["hold"]),
-                    text(&lifted["recorded"])
-                ))?;
+                output::line(&format!("hold {} is lifted; recorded as {}", lifted.hold, lifted.recorded))?;
             }
         }
     }
@@ -186,42 +184,95 @@ fn json(common: &Common) -> bool {
 
 fn export(input: &ExportInput, output: &Path, common: &Common) -> Result<(), Failure> {
     // Before anything is made or recorded: a target that cannot be written is found out now.
-    let failed = |error: std::io::Error| Failure::because(&format!("could not write {}", output.display()), &error);
-    let mut target = File::create(output).map_err(failed)?;
+    let mut target = Target::open(output)?;
     let answer = block_on(async {
         let office = Office::any(&common.place).await?;
-        let answer = office.ask::<ExportEvidence>(input).await;
-        let answer = match answer {
-            Ok(answer) => {
-                let copied = File::open(&answer.path).and_then(|mut made| std::io::copy(&mut made, &mut target));
-                copied.and_then(|_| target.sync_all()).map_err(failed)?;
-                std::fs::remove_file(&answer.path)
-                    .map_err(|error| Failure::because("could not remove the bundle's first copy", &error))?;
-                Ok(answer)
-            }
-            Err(failure) => Err(failure),
-        };
+        let made = office.ask::<ExportEvidence>(input).await.and_then(|answer| {
+            target.fill(&answer.path)?;
+            std::fs::remove_file(&answer.path)
+                .map_err(|error| Failure::because("could not remove the bundle's first copy", &error))?;
+            Ok(answer)
+        });
         office.close().await?;
-        answer
-    });
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(failure) => {
-            // An empty file must not pass for evidence.
-            let _ = std::fs::remove_file(output);
-            return Err(failure);
-        }
-    };
+        made
+    })?;
+    target.keep()?;
     if json(common) {
         let mut value = serde_json::to_value(&answer).map_err(|error| Failure::because("output", &error))?;
         value["path"] = output.display().to_string().into();
         return output::json(&value);
     }
-    output::line(&format!("{}: {} bytes; recorded as {}", output.display(), answer.bytes, answer.recorded))?;
+    let events: u64 =
+        answer.manifest["logs"].as_array().into_iter().flatten().filter_map(|l| l["leaves"].as_u64()).sum();
+    output::line(&format!(
+        "{}: {events} events, {} bytes; recorded as {}",
+        output.display(),
+        answer.bytes,
+        answer.recorded
+    ))?;
+    if events == 0 {
+        output::line("no event is in it: none meets --from, --to and --filter")?;
+    }
     if answer.payloads_erased > 0 {
         output::line(&format!("{} payloads are not in it: they were erased", answer.payloads_erased))?;
     }
     output::line(&format!("check it: haris-verify {} --key VKEY (`haris status` shows the keys)", output.display()))
+}
+
+/// Where a bundle goes. A file appears under its name whole or not at all, and one that was there
+/// stays until then; a pipe or a device is written as it is.
+struct Target {
+    path: PathBuf,
+    file: File,
+    /// Where the bundle lies until it is whole.
+    unready: Option<PathBuf>,
+}
+
+impl Target {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::because(&format!("could not write {}", path.display()), &error);
+        let mut options = OpenOptions::new();
+        options.write(true);
+        let unready = match std::fs::metadata(path) {
+            Ok(there) if there.is_dir() => {
+                return Err(Failure::usage(format!("{} is a directory: name a file in it", path.display())));
+            }
+            Ok(there) if !there.is_file() => None,
+            _ => {
+                let name = path.file_name().ok_or_else(|| failed(ErrorKind::InvalidInput.into()))?;
+                // A bundle may hold opened payloads: its owner's alone, until they give it away.
+                options.create(true).truncate(true).mode(0o600);
+                Some(path.with_file_name(format!(".{}.unready", name.display())))
+            }
+        };
+        let file = options.open(unready.as_deref().unwrap_or(path)).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), file, unready })
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Failure {
+        Failure::because(&format!("could not write {}", self.path.display()), error)
+    }
+
+    fn fill(&mut self, bundle: &Path) -> Result<(), Failure> {
+        let copied = File::open(bundle).and_then(|mut made| std::io::copy(&mut made, &mut self.file));
+        copied.map_err(|error| self.failed(&error))?;
+        Ok(())
+    }
+
+    /// The bundle is whole: it gets its name.
+    fn keep(mut self) -> Result<(), Failure> {
+        let Some(unready) = self.unready.take() else { return Ok(()) };
+        let kept = self.file.sync_all().and_then(|()| std::fs::rename(&unready, &self.path));
+        kept.map_err(|error| self.failed(&error))
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if let Some(unready) = &self.unready {
+            let _ = std::fs::remove_file(unready);
+        }
+    }
 }
 
 /// Exit code 1 when anything is not as it was written.
@@ -266,4 +317,44 @@ fn fsck(common: &Common) -> Result<ExitCode, Failure> {
         "the ledger is damaged: restore from a backup"
     })?;
     Ok(ExitCode::from(u8::from(!clean)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_that_fails_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("evidence.zip");
+        std::fs::write(&path, "the one before").unwrap();
+        drop(Target::open(&path).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"the one before");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-made stays");
+    }
+
+    #[test]
+    fn a_whole_bundle_takes_the_place_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (made, path) = (folder.path().join("made"), folder.path().join("evidence.zip"));
+        std::fs::write(&made, "new").unwrap();
+        std::fs::write(&path, "the one before").unwrap();
+        let mut target = Target::open(&path).unwrap();
+        target.fill(&made).unwrap();
+        target.keep().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_no_file_is_never_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Target::open(folder.path()).err().unwrap().message.contains("is a directory"));
+        // A socket stands for pipes and devices: there is nothing to put in its place.
+        let path = folder.path().join("other");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        drop(Target::open(&path));
+        assert!(path.exists());
+    }
 }

@@ -13,6 +13,7 @@ mod inspect;
 mod ledger;
 mod newcomer;
 mod output;
+mod progress;
 mod remote;
 mod serve;
 mod status;
@@ -29,7 +30,7 @@ use haris_operations::{Refusal, RefusalCode};
 
 /// Guards a bank's AI and proves that it did.
 #[derive(Parser)]
-#[command(name = "haris", version, about, arg_required_else_help = true)]
+#[command(name = "haris", version, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

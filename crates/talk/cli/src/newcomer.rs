@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::{Failure, home};
 
 /// The practice model's upstream and its caller have this name.
-const PRACTICE: &str = "practice";
+pub(crate) const PRACTICE: &str = "practice";
 
 /// Serves the practice model on a free loopback port.
 pub(crate) async fn serve_teller() -> Result<(Upstream, UpstreamFacts), Failure> {

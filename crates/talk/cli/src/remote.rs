@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::config::Config;
 use crate::home::{Folders, Home};
+use crate::progress::Waiting;
 use crate::{Failure, Place};
 
 /// Who carries operations out.
@@ -42,6 +43,13 @@ impl Office {
         if reachable(&folders.socket()).await {
             return Ok(Self::Server(folders));
         }
+        // A mistyped directory must not become a second, empty installation with keys of its own.
+        if !folders.installed() {
+            return Err(Failure::usage(format!(
+                "there is no installation in {}: give its --data DIR, or make one with `haris serve`",
+                folders.data.display()
+            )));
+        }
         let config = Config::read(place.config.as_deref())?;
         let home = Home::open(folders, &config).await?;
         let context = home.context();
@@ -51,6 +59,7 @@ impl Office {
     /// Carries out one operation.
     pub(crate) async fn ask<O: Operation>(&self, input: &O::Input) -> Result<O::Answer, Failure> {
         let input = serde_json::to_value(input).map_err(|error| Failure::because("input", &error))?;
+        let _waiting = Waiting::while_(O::META.name);
         let answer = match self {
             Self::Server(folders) => post(&folders.socket(), O::META.name, &input).await?,
             Self::Here(_, context) => {
@@ -88,8 +97,10 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     runtime.map_err(|error| Failure::because("could not start threads", &error))?.block_on(work)
 }
 
+/// Whether a server runs there, ours to ask or not.
 async fn reachable(socket: &Path) -> bool {
-    UnixStream::connect(socket).await.is_ok()
+    let connected = UnixStream::connect(socket).await;
+    connected.map_or_else(|error| error.kind() == ErrorKind::PermissionDenied, |_| true)
 }
 
 async fn post(socket: &Path, operation: &str, input: &Value) -> Result<Value, Failure> {

@@ -1,9 +1,10 @@
 //! `haris serve`: everything wired together, until somebody asks it to stop.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,7 +12,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use haris_domain::{Actor, Draft, kind};
-use haris_gateway::{Counters, Upstreams, Versions, Wiring};
+use haris_gateway::{Counters, Limits, Upstreams, Versions, Wiring};
 use haris_ledger::Ledger;
 use haris_operations::{Context, Gateway as _};
 use haris_policy::Policy;
@@ -45,7 +46,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = Config::read(arguments.place.config.as_deref())?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.threads {
-        runtime.worker_threads(threads.clamp(1, 1_024));
+        runtime.worker_threads(threads.get().min(1_024));
     }
     let runtime = runtime.enable_all().build().map_err(|error| Failure::because("could not start threads", &error))?;
     runtime.block_on(serve(arguments, config))
@@ -62,6 +63,12 @@ fn log_to_stderr() {
 async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
     let stop_asked = stop_signal()?;
     let folders = Folders::of(&arguments.place)?;
+    door::check_length(&folders.socket())?;
+    if folders.keys.starts_with(&folders.data) {
+        tracing::warn!(
+            "the keys lie in the data directory: a copy of the data carries them along; give another --keys"
+        );
+    }
     let address = config.listen(arguments.listen.as_deref())?;
     let limits = config.limits.apply();
     let practice = config.practice.unwrap_or(config.upstreams.is_empty() && address.ip().is_loopback());
@@ -73,11 +80,13 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
     let compile = |facts: &[_]| Policy::compile(&config.routes, facts, engine.rules());
     compile(&facts).map_err(|error| Failure::because("configuration", &error))?;
 
-    let home = Home::open(folders, &config).await?;
-    if let Some(previous) = home.previous.as_ref().filter(|previous| !previous.clean) {
-        tracing::warn!(last_heard = %previous.last_at, "the previous start did not stop cleanly");
-    }
     if practice {
+        if config.upstreams.contains_key(newcomer::PRACTICE) {
+            let name = newcomer::PRACTICE;
+            return Err(Failure::usage(format!(
+                "[upstreams.{name}]: this is the practice model's name; choose another, or set practice = false"
+            )));
+        }
         let (upstream, fact) = newcomer::serve_teller().await?;
         upstreams.push(upstream);
         facts.push(fact);
@@ -89,13 +98,46 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
         rules: rules_digest(&engine),
         config: config.digest().to_string(),
     };
-    record_policy(&home.ledger, &policy, &versions).await?;
+    let prepared = Prepared { address, engine, policy, upstreams, versions, limits, practice };
 
+    let home = Home::open(folders, &config).await?;
+    if let Some(previous) = home.previous.as_ref().filter(|previous| !previous.clean) {
+        tracing::warn!(last_heard = %previous.last_at, "the previous start did not stop cleanly");
+    }
+    let served = open_doors(&home, prepared, stop_asked).await;
+    // A start that failed says goodbye too: an unclean stop on record means a crash.
+    let (received, refused) = *served.as_ref().unwrap_or(&(0, 0));
+    let counters = home.counters(received, refused);
+    let closed = home.close(counters).await;
+    served.map(|_| ()).and(closed)
+}
+
+/// What was made of the configuration before anything was opened.
+struct Prepared {
+    address: SocketAddr,
+    engine: Arc<Engine>,
+    policy: Policy,
+    upstreams: Upstreams,
+    versions: Versions,
+    limits: Limits,
+    practice: bool,
+}
+
+/// Serves until asked to stop, and until what was open then is finished.
+///
+/// Returns how many requests were received and how many of them refused.
+async fn open_doors(
+    home: &Home,
+    prepared: Prepared,
+    stop_asked: impl Future<Output = ()> + Send + 'static,
+) -> Result<(u64, u64), Failure> {
+    let Prepared { address, engine, policy, upstreams, versions, limits, practice } = prepared;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::because(&format!("could not listen on {address} (--listen 127.0.0.1:0 takes a free port)"), &error)
     })?;
     let address = listener.local_addr().map_err(|error| Failure::because("could not listen", &error))?;
     let url = format!("http://{address}/v1");
+    record_policy(&home.ledger, &policy, &versions).await?;
     let guard = Arc::new(Guard {
         ledger: home.ledger.clone(),
         url: url.clone(),
@@ -119,12 +161,16 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
         clock,
     };
 
-    let (stop, stopping) = watch::channel(false);
-    let background = background(&home, &guard, &stopping);
-    let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
     let commands =
         if practice { newcomer::three_commands(&context, &home.folders.data, &url).await? } else { String::new() };
-    announce(&home, &url, &commands)?;
+    let (stop, stopping) = watch::channel(false);
+    let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
+    // From here on nothing fails: what runs beside ends only when it is told to.
+    let background = background(home, &guard, &stopping);
+    if let Err(failure) = announce(home, address, &url, &commands) {
+        // The gateway serves whether or not somebody reads what it says of itself.
+        tracing::warn!(why = failure.message, "could not say where the gateway is");
+    }
 
     let extra = public(context, guard.callers.clone(), home.spool.clone());
     haris_gateway::serve(listener, wiring, extra, stop_asked).await;
@@ -135,9 +181,8 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
         let _ = task.await;
     }
     let _ = door.await;
-    let counters =
-        home.counters(guard.counters.requests.load(Ordering::Relaxed), guard.counters.refused.load(Ordering::Relaxed));
-    home.close(counters).await
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Ok((read(&guard.counters.requests), read(&guard.counters.refused)))
 }
 
 /// Shipping, sealing, heartbeats and data keys, until told to stop.
@@ -259,7 +304,9 @@ async fn record_policy(ledger: &Ledger, policy: &Policy, versions: &Versions) ->
 }
 
 /// Says where everything is, once it can be reached.
-fn announce(home: &Home, url: &str, commands: &str) -> Result<(), Failure> {
+fn announce(home: &Home, address: SocketAddr, url: &str, commands: &str) -> Result<(), Failure> {
+    let written = crate::home::write_private(&home.folders.listen(), &format!("{address}\n"));
+    written.map_err(|error| Failure::because("could not write the address in use", &error))?;
     let mut out = anstream::stdout().lock();
     writeln!(out, "gateway: {url}")?;
     writeln!(out, "data:    {}", absolute(&home.folders.data))?;
@@ -271,9 +318,7 @@ fn announce(home: &Home, url: &str, commands: &str) -> Result<(), Failure> {
         write!(out, "\nThe practice model answers; its events do not count. Try the guard:\n{commands}")?;
     }
     out.flush()?;
-    let address = url.trim_start_matches("http://").trim_end_matches("/v1");
-    let written = crate::home::write_private(&home.folders.listen(), &format!("{address}\n"));
-    written.map_err(|error| Failure::because("could not write the address in use", &error))
+    Ok(())
 }
 
 fn absolute(path: &Path) -> String {

@@ -12,7 +12,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use haris_domain::Timestamp;
+use haris_domain::id::BadEventId;
+use haris_domain::{EventId, Timestamp};
 use haris_gateway::CallerTable;
 use haris_operations::{Context, Refusal, RefusalCode, WhyAnswer};
 use serde_json::Value;
@@ -42,13 +43,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let id: EventId = arguments.id.parse().map_err(|bad: BadEventId| Failure::usage(bad.to_string()))?;
     let key = arguments.key.clone().or_else(client_key);
     let key = key.ok_or_else(|| {
         Failure::usage(
             "give the key that the request was sent with: --key, or HARIS_API_KEY or OPENAI_API_KEY in the environment",
         )
     })?;
-    let answer = block_on(ask(&arguments, &key))?;
+    let answer = block_on(ask(&arguments, id, &key))?;
     if Format::or_by_terminal(arguments.format) == Format::Json {
         return output::json(&answer);
     }
@@ -70,9 +72,15 @@ fn client_key() -> Option<String> {
     std::env::var("OPENAI_API_KEY").ok().filter(|key| key.starts_with("hk_"))
 }
 
-async fn ask(arguments: &Arguments, key: &str) -> Result<WhyAnswer, Failure> {
+async fn ask(arguments: &Arguments, id: EventId, key: &str) -> Result<WhyAnswer, Failure> {
     let base = match &arguments.base_url {
-        Some(url) => url.trim_end_matches('/').trim_end_matches("/v1").to_owned(),
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+            url.trim_end_matches('/').trim_end_matches("/v1").to_owned()
+        }
+        Some(url) => {
+            let message = format!("`{url}` is no base URL; write it like http://127.0.0.1:8787/v1");
+            return Err(Failure::usage(message));
+        }
         None => {
             let file = Folders::of(&arguments.place)?.listen();
             let address = std::fs::read_to_string(&file).map_err(|_| {
@@ -85,13 +93,13 @@ async fn ask(arguments: &Arguments, key: &str) -> Result<WhyAnswer, Failure> {
     };
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
     let client = client.map_err(|error| Failure::because("HTTP client", &error))?;
-    let response = client.get(format!("{base}/haris/why/{}", arguments.id)).bearer_auth(key).send().await;
+    let response = client.get(format!("{base}/haris/why/{id}")).bearer_auth(key).send().await;
     let response = response.map_err(|error| Failure::because(&format!("{base} did not answer"), &error))?;
     let status = response.status();
     let body = response.bytes().await.map_err(|error| Failure::because(&format!("{base} did not answer"), &error))?;
     if status.is_success() {
         return serde_json::from_slice(&body)
-            .map_err(|error| Failure::because("the server answers in another version", &error));
+            .map_err(|error| Failure::because(&format!("{base} is no Haris gateway of this version"), &error));
     }
     Err(match serde_json::from_slice::<Refusal>(&body) {
         Ok(refusal) => refusal.into(),

@@ -40,6 +40,8 @@ pub struct AddCallerInput {
 /// The key, shown this once.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct AddedCaller {
+    /// `haris.caller-key/1`.
+    pub schema: String,
     /// The caller.
     pub caller: CallerAnswer,
     /// Its key. Only its SHA-256 is kept.
@@ -141,7 +143,11 @@ impl Operation for AddCaller {
         context.ledger.append(vec![(draft, payloads)]).await?;
         tell_gateway(context).await?;
         let caller = Caller { id, name: input.name, models, issued_at: now, expires, revoked_at: None, event };
-        Ok(AddedCaller { caller: CallerAnswer::of(&caller, input.owner, now), key: key.as_str().to_owned() })
+        Ok(AddedCaller {
+            schema: "haris.caller-key/1".to_owned(),
+            caller: CallerAnswer::of(&caller, input.owner, now),
+            key: key.as_str().to_owned(),
+        })
     }
 }
 
@@ -165,6 +171,8 @@ pub struct ListCallers;
 /// All callers.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CallersAnswer {
+    /// `haris.callers/1`.
+    pub schema: String,
     /// By name, then age.
     pub callers: Vec<CallerAnswer>,
 }
@@ -188,7 +196,7 @@ impl Operation for ListCallers {
         for caller in &known {
             callers.push(CallerAnswer::of(caller, owner(context, caller).await, now));
         }
-        Ok(CallersAnswer { callers })
+        Ok(CallersAnswer { schema: "haris.callers/1".to_owned(), callers })
     }
 }
 
@@ -212,6 +220,16 @@ pub struct RevokeCallerInput {
     pub caller: String,
 }
 
+/// Whose key is refused from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct RevokedCaller {
+    /// `haris.caller/1`.
+    pub schema: String,
+    /// The caller.
+    #[serde(flatten)]
+    pub caller: CallerAnswer,
+}
+
 #[async_trait]
 impl Operation for RevokeCaller {
     const META: OperationMeta = OperationMeta {
@@ -222,9 +240,9 @@ impl Operation for RevokeCaller {
         events: &[&kind::CALLER_REVOKED],
     };
     type Input = RevokeCallerInput;
-    type Answer = CallerAnswer;
+    type Answer = RevokedCaller;
 
-    async fn run(context: &Context, actor: &Actor, input: RevokeCallerInput) -> Result<CallerAnswer, Refusal> {
+    async fn run(context: &Context, actor: &Actor, input: RevokeCallerInput) -> Result<RevokedCaller, Refusal> {
         let known = haris_register::callers(&context.ledger).await.map_err(|error| Refusal::internal(&error))?;
         let named = |caller: &&Caller| caller.name == input.caller || caller.id == input.caller;
         let found = known.iter().filter(named).find(|caller| caller.revoked_at.is_none());
@@ -244,6 +262,7 @@ impl Operation for RevokeCaller {
         forgotten.map_err(|error| Refusal::internal(&error))?;
         tell_gateway(context).await?;
         let revoked = Caller { revoked_at: Some(now), ..caller.clone() };
-        Ok(CallerAnswer::of(&revoked, owner(context, caller).await, now))
+        let caller = CallerAnswer::of(&revoked, owner(context, caller).await, now);
+        Ok(RevokedCaller { schema: "haris.caller/1".to_owned(), caller })
     }
 }

@@ -42,6 +42,8 @@ pub struct EraseInput {
 /// What was erased.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct EraseAnswer {
+    /// `haris.erase/1`.
+    pub schema: String,
     /// The events that record it.
     pub recorded: Vec<String>,
     /// Events that lost payloads.
@@ -83,6 +85,7 @@ impl Operation for EraseEvents {
         let spools: Vec<_> = context.spools.iter().map(|(name, spool)| (name.as_str(), spool.clone())).collect();
         let erased = context.ledger.erase(request, &spools, context.now()).await?;
         Ok(EraseAnswer {
+            schema: "haris.erase/1".to_owned(),
             recorded: erased.records.iter().map(ToString::to_string).collect(),
             events: erased.events as u64,
             payloads: erased.payloads,
@@ -152,6 +155,16 @@ pub struct HoldAnswer {
     pub actor: String,
 }
 
+/// A hold that was placed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PlacedHold {
+    /// `haris.hold/1`.
+    pub schema: String,
+    /// The hold.
+    #[serde(flatten)]
+    pub hold: HoldAnswer,
+}
+
 #[async_trait]
 impl Operation for PlaceHold {
     const META: OperationMeta = OperationMeta {
@@ -162,9 +175,9 @@ impl Operation for PlaceHold {
         events: &[&kind::HOLD_PLACED],
     };
     type Input = HoldInput;
-    type Answer = HoldAnswer;
+    type Answer = PlacedHold;
 
-    async fn run(context: &Context, actor: &Actor, input: HoldInput) -> Result<HoldAnswer, Refusal> {
+    async fn run(context: &Context, actor: &Actor, input: HoldInput) -> Result<PlacedHold, Refusal> {
         let range = (moment(input.from.as_deref())?, moment(input.to.as_deref())?);
         let scope = match (input.events.as_slice(), &input.subject, range, input.everything) {
             (ids @ [_, ..], None, (None, None), false) => {
@@ -190,12 +203,13 @@ impl Operation for PlaceHold {
         let now = context.now();
         let reason = input.reason.as_deref().unwrap_or(NOT_STATED);
         let id = context.ledger.hold(scope, reason, actor.clone(), now).await?;
-        Ok(HoldAnswer {
+        let hold = HoldAnswer {
             hold: id.to_string(),
             scope: word.to_owned(),
             placed: now.to_string(),
             actor: actor.to_string(),
-        })
+        };
+        Ok(PlacedHold { schema: "haris.hold/1".to_owned(), hold })
     }
 }
 
@@ -205,6 +219,8 @@ pub struct ListHolds;
 /// The holds in force, oldest first.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct HoldsAnswer {
+    /// `haris.holds/1`.
+    pub schema: String,
     /// The holds.
     pub holds: Vec<HoldAnswer>,
 }
@@ -228,7 +244,7 @@ impl Operation for ListHolds {
             placed: hold.at.to_string(),
             actor: hold.actor,
         });
-        Ok(HoldsAnswer { holds: holds.collect() })
+        Ok(HoldsAnswer { schema: "haris.holds/1".to_owned(), holds: holds.collect() })
     }
 }
 
@@ -246,6 +262,17 @@ pub struct LiftInput {
     pub reason: Option<String>,
 }
 
+/// A hold that is in force no more.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct LiftAnswer {
+    /// `haris.lift/1`.
+    pub schema: String,
+    /// The hold's id.
+    pub hold: String,
+    /// The event that records its end.
+    pub recorded: String,
+}
+
 #[async_trait]
 impl Operation for LiftHold {
     const META: OperationMeta = OperationMeta {
@@ -256,13 +283,13 @@ impl Operation for LiftHold {
         events: &[&kind::HOLD_LIFTED],
     };
     type Input = LiftInput;
-    type Answer = Value;
+    type Answer = LiftAnswer;
 
-    async fn run(context: &Context, actor: &Actor, input: LiftInput) -> Result<Value, Refusal> {
+    async fn run(context: &Context, actor: &Actor, input: LiftInput) -> Result<LiftAnswer, Refusal> {
         let id = event_id(&input.hold)?;
         let reason = input.reason.as_deref().unwrap_or(NOT_STATED);
         let recorded = context.ledger.lift(id, reason, actor.clone(), context.now()).await?;
-        Ok(serde_json::json!({ "hold": id.to_string(), "recorded": recorded.to_string() }))
+        Ok(LiftAnswer { schema: "haris.lift/1".to_owned(), hold: id.to_string(), recorded: recorded.to_string() })
     }
 }
 

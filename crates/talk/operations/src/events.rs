@@ -45,6 +45,8 @@ pub struct EventsInput {
 /// Events, oldest first.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct EventsAnswer {
+    /// `haris.events/1`.
+    pub schema: String,
     /// Each as its leaf says, with `log` and `index` beside.
     pub events: Vec<Value>,
     /// For `after`, to go on from here.
@@ -84,6 +86,7 @@ impl Wanted {
             }
         }
         wanted.limit = wanted.limit.clamp(1, LIMIT_MAX);
+        in_order(wanted.from, wanted.to)?;
         Ok(wanted)
     }
 
@@ -109,6 +112,16 @@ pub(crate) fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
         .transpose()
 }
 
+/// A window that ends before it begins is a mistake, and an empty answer would hide it.
+pub(crate) fn in_order(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Refusal> {
+    match (from, to) {
+        (Some(from), Some(to)) if from >= to => {
+            Err(Refusal::invalid(format!("from {from} to {to} is no time at all: `to` must be later than `from`")))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[async_trait]
 impl Operation for ListEvents {
     const META: OperationMeta = OperationMeta {
@@ -124,7 +137,13 @@ impl Operation for ListEvents {
     async fn run(context: &Context, _actor: &Actor, input: EventsInput) -> Result<EventsAnswer, Refusal> {
         let wanted = Wanted::read(&input)?;
         let limit = wanted.limit;
-        let mut answer = EventsAnswer { events: Vec::new(), next: BTreeMap::new(), searched: 0, more: false };
+        let mut answer = EventsAnswer {
+            schema: "haris.events/1".to_owned(),
+            events: Vec::new(),
+            next: BTreeMap::new(),
+            searched: 0,
+            more: false,
+        };
         for log in Log::ALL {
             let size = context.ledger.size(log).await?;
             match input.after.as_ref().map(|after| after.get(log.name()).copied().unwrap_or(0)) {
@@ -312,6 +331,8 @@ pub struct RevealInput {
 /// The texts.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct RevealAnswer {
+    /// `haris.reveal/1`.
+    pub schema: String,
     /// The event that records this look.
     pub recorded: String,
     /// Text by payload name; none where nothing was stored or it was erased.
@@ -354,6 +375,6 @@ impl Operation for RevealEvent {
             };
             texts.insert(name.to_owned(), text);
         }
-        Ok(RevealAnswer { recorded, texts })
+        Ok(RevealAnswer { schema: "haris.reveal/1".to_owned(), recorded, texts })
     }
 }

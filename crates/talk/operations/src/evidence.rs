@@ -11,7 +11,7 @@ use haris_verify::Filter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::events::moment;
+use crate::events::{in_order, moment};
 use crate::{Approval, Context, Operation, OperationMeta, Refusal, RefusalCode};
 
 /// Bundles lie here until the door has handed them out.
@@ -44,6 +44,8 @@ pub struct ExportInput {
 /// A bundle that was made.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ExportAnswer {
+    /// `haris.export/1`.
+    pub schema: String,
     /// Where it lies in the data directory; the door takes it from there and removes it.
     pub path: PathBuf,
     /// Its length.
@@ -80,11 +82,13 @@ impl Operation for ExportEvidence {
             made_by: format!("haris {}", env!("CARGO_PKG_VERSION")),
             actor: actor.clone(),
         };
+        in_order(what.from, what.to)?;
         let folder = context.data.join(OUTGOING);
         let path = folder.join(format!("{}.zip", EventId::now(now)));
         let file = create(&folder, &path).map_err(|error| Refusal::internal(&error))?;
         match context.ledger.export(what, file, now).await {
             Ok(exported) => Ok(ExportAnswer {
+                schema: "haris.export/1".to_owned(),
                 path,
                 bytes: exported.bytes,
                 manifest: serde_json::to_value(&exported.manifest).map_err(|error| Refusal::internal(&error))?,

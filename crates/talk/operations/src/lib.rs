@@ -18,10 +18,12 @@ mod why;
 
 pub use callers::{
     AddCaller, AddCallerInput, AddedCaller, CallerAnswer, CallersAnswer, ListCallers, RevokeCaller, RevokeCallerInput,
+    RevokedCaller,
 };
 pub use context::{Context, Gateway, GatewayStatus};
 pub use erasure::{
-    EraseAnswer, EraseEvents, EraseInput, HoldAnswer, HoldInput, HoldsAnswer, LiftHold, LiftInput, ListHolds, PlaceHold,
+    EraseAnswer, EraseEvents, EraseInput, HoldAnswer, HoldInput, HoldsAnswer, LiftAnswer, LiftHold, LiftInput,
+    ListHolds, PlaceHold, PlacedHold,
 };
 pub use events::{
     EventAnswer, EventsAnswer, EventsInput, ListEvents, RevealAnswer, RevealEvent, RevealInput, ShowEvent, ShowInput,

@@ -192,7 +192,7 @@ fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {
 fn disk(path: &std::path::Path) -> Result<DiskAnswer, Refusal> {
     let stat = rustix::fs::statvfs(path).map_err(|error| Refusal::internal(&error))?;
     Ok(DiskAnswer {
-        path: path.display().to_string(),
+        path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string(),
         free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
         total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
     })

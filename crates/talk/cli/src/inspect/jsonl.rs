@@ -99,7 +99,7 @@ enum BadLine {
     TooLong,
     #[error("not UTF-8; encode the line as UTF-8")]
     NotUtf8,
-    #[error("not JSON: {0}")]
+    #[error("not JSON from column {} on", .0.column())]
     NotJson(serde_json::Error),
     #[error("not a JSON object; write {{\"id\":1,\"text\":\"…\"}}")]
     NotAnObject,

@@ -45,6 +45,7 @@ pub(super) fn json(inspector: &Inspector, id: &str, text: &str, report: &Report,
     let mut verdict = report.verdict;
     if !lone_surrogates.is_empty() {
         scores.insert(DetectionKind::HiddenUnicode.name().to_owned(), json!(1.0));
+        // The gateway refuses a request that carries one, whatever its policy.
         verdict = Verdict::Block;
     }
     let detections: Vec<Value> = detections.into_iter().map(|(_, _, value)| value).collect();
@@ -132,7 +133,7 @@ pub(super) fn table(
         }
     }
     if inspector.explain {
-        for view in &explanation.views {
+        for view in explanation.views.iter().filter(|view| view.changes > 0) {
             writeln!(out, "view {}: differs from the original in {} places", view.name, view.changes)?;
         }
     }
