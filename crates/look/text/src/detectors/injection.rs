@@ -7,7 +7,8 @@
 //!
 //! Known misses: attacks without any of the words, and most languages besides English and Arabic.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use haris_domain::{Context, DetectionKind, Rule, Severity};
 use serde::Deserialize;
@@ -79,22 +80,16 @@ struct Phrase {
     slots: Vec<Slot>,
 }
 
-/// Any of several entries, after up to `gap` other words.
+/// A choice of words, after up to `gap` others.
 struct Slot {
     gap: usize,
-    entries: Entries,
-}
-
-/// Entries by their first word; those of other scripts than Latin one after the other.
-#[derive(Default)]
-struct Entries {
-    latin: HashMap<String, Vec<Vec<String>>>,
-    other: Vec<Vec<String>>,
+    choice: usize,
 }
 
 pub(super) struct Injection {
     rules: Vec<Compiled>,
     phrases: Vec<Phrase>,
+    vocabulary: Vocabulary,
     literals: Vec<(String, Meaning)>,
 }
 
@@ -109,13 +104,12 @@ enum Meaning {
 impl Injection {
     pub(super) fn new() -> Self {
         let file: File = toml::from_str(BUILT_IN).expect("the built-in rules are read by a test");
-        let mut rules = Vec::new();
-        let mut phrases: Vec<Phrase> = Vec::new();
-        let mut starts: HashMap<String, Vec<usize>> = HashMap::new();
+        let (mut rules, mut phrases, mut vocabulary) = (Vec::new(), Vec::new(), Vocabulary::default());
+        let mut starts: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for rule in file.rule {
             for phrase in &rule.phrases {
-                let phrase = Phrase::parse(phrase, rules.len(), &file.lists);
-                for start in phrase.slots[0].entries.first_words() {
+                let phrase = Phrase::parse(phrase, rules.len(), &file.lists, &mut vocabulary);
+                for start in vocabulary.first_words(phrase.slots[0].choice) {
                     starts.entry(start).or_default().push(phrases.len());
                 }
                 phrases.push(phrase);
@@ -127,9 +121,7 @@ impl Injection {
             literals.extend(marker.literals.iter().map(|literal| (folded(literal), Meaning::Marker(rules.len()))));
             rules.push(marker.face.compile());
         }
-        // A hash map has no order, and the order of places must not differ between two runs.
-        literals.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Self { rules, phrases, literals }
+        Self { rules, phrases, vocabulary, literals }
     }
 }
 
@@ -188,7 +180,7 @@ impl Detector for Injection {
                 if !starts {
                     return None;
                 }
-                let mut words = Words::new(spot);
+                let mut words = Words::new(spot, &self.vocabulary);
                 let (rule, end) = own.iter().map(|index| &self.phrases[*index]).find_map(|phrase| {
                     let on = self.rules[phrase.rule].contexts.contains(&spot.context);
                     if !on || phrase.opening && !opens(spot) {
@@ -204,7 +196,7 @@ impl Detector for Injection {
 }
 
 impl Phrase {
-    fn parse(text: &str, rule: usize, lists: &HashMap<String, Vec<String>>) -> Self {
+    fn parse(text: &str, rule: usize, lists: &HashMap<String, Vec<String>>, vocabulary: &mut Vocabulary) -> Self {
         let (opening, text) = text.strip_prefix('^').map_or((false, text), |rest| (true, rest));
         let mut slots = Vec::new();
         let mut gap = 0;
@@ -213,20 +205,8 @@ impl Phrase {
                 gap = count.parse().expect("a gap is a number; a test reads the built-in rules");
                 continue;
             }
-            let mut entries = Entries::default();
-            for choice in part.split('|') {
-                match choice.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-                    Some(name) => {
-                        for entry in
-                            lists.get(name).expect("a list that a phrase names exists; a test reads the built-in rules")
-                        {
-                            entries.add(entry);
-                        }
-                    }
-                    None => entries.add(&choice.replace('_', " ")),
-                }
-            }
-            slots.push(Slot { gap: std::mem::take(&mut gap), entries });
+            let choice = vocabulary.choice(part, lists);
+            slots.push(Slot { gap: std::mem::take(&mut gap), choice });
         }
         Self { rule, opening, slots }
     }
@@ -236,10 +216,12 @@ impl Phrase {
         // Bit n: the slots so far can be filled by the words before word n.
         let mut reached = 1_u64;
         for slot in &self.slots {
-            let mut next = 0_u64;
-            for from in (0..WORDS_MAX).filter(|from| reached & (1 << from) != 0) {
-                for at in (from..=from + slot.gap).take_while(|at| *at < WORDS_MAX) {
-                    next |= slot.entries.ends(words, at);
+            let (mut next, mut left) = (0_u64, reached);
+            while left != 0 {
+                let from = left.trailing_zeros() as usize;
+                left &= left - 1;
+                for at in from..=from + slot.gap {
+                    next |= words.ends(slot.choice, at);
                 }
             }
             if next == 0 {
@@ -248,87 +230,72 @@ impl Phrase {
             reached = next;
         }
         let last = 63 - reached.leading_zeros() as usize;
-        words.get(last - 1).map(|(_, end)| end)
+        words.get(last - 1).map(|word| word.end)
     }
 }
 
-impl Entries {
-    fn add(&mut self, entry: &str) {
-        let mut words = folded(entry).split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
-        if words.is_empty() {
-            return;
-        }
-        if words[0].is_ascii() {
-            let first = words.remove(0);
-            self.latin.entry(first).or_default().push(words);
-        } else {
-            self.other.push(words);
-        }
-    }
+/// At most this many words of the vocabulary match one word of a text: Arabic endings overlap.
+const MEANINGS_MAX: usize = 4;
 
-    fn first_words(&self) -> Vec<String> {
-        let mut words: Vec<_> = self.latin.keys().cloned().chain(self.other.iter().map(|e| e[0].clone())).collect();
-        words.sort();
-        words.dedup();
-        words
-    }
-
-    /// The words behind the entries that match at word `at`, as bits.
-    fn ends(&self, words: &mut Words<'_>, at: usize) -> u64 {
-        let mut ends = 0;
-        let mut mark = |len: usize| {
-            if at + len < WORDS_MAX {
-                ends |= 1 << (at + len);
-            }
-        };
-        let Some((word, _)) = words.get(at) else { return 0 };
-        if word.is_ascii() {
-            for rest in self.latin.get(&word).into_iter().flatten() {
-                if rest.iter().enumerate().all(|(offset, other)| words.is(at + 1 + offset, other)) {
-                    mark(1 + rest.len());
-                }
-            }
-        } else {
-            for entry in &self.other {
-                if entry.iter().enumerate().all(|(offset, other)| words.is(at + offset, other)) {
-                    mark(entry.len());
-                }
-            }
-        }
-        ends
-    }
+/// A word behind a spot.
+#[derive(Clone, Copy, Default)]
+struct Word {
+    /// Words of the vocabulary that it is a form of, and how many.
+    known: [u16; MEANINGS_MAX],
+    count: u8,
+    end: usize,
 }
 
 /// The words behind a spot, read as they are asked for, so that a phrase that fails early holds
 /// nothing back.
 struct Words<'a> {
     spot: &'a Spot<'a>,
-    read: Vec<(String, usize)>,
-    /// Where the next word is looked for; `None` behind the last word.
-    next: Option<usize>,
+    vocabulary: &'a Vocabulary,
+    read: [Word; WORDS_MAX],
+    count: usize,
+    ended: bool,
 }
 
 impl<'a> Words<'a> {
-    fn new(spot: &'a Spot<'a>) -> Self {
-        Self { spot, read: Vec::new(), next: Some(0) }
+    fn new(spot: &'a Spot<'a>, vocabulary: &'a Vocabulary) -> Self {
+        Self { spot, vocabulary, read: [Word::default(); WORDS_MAX], count: 0, ended: false }
     }
 
-    /// A word in lower case, and where it ends.
-    fn get(&mut self, index: usize) -> Option<(String, usize)> {
-        while self.read.len() <= index {
-            let start = self.next?;
-            self.next = self.read_word(start);
-            self.next?;
+    fn get(&mut self, index: usize) -> Option<Word> {
+        while self.count <= index {
+            let start = self.count.checked_sub(1).map_or(0, |last| self.read[last].end);
+            let word = if self.ended || self.count == WORDS_MAX { None } else { self.read_word(start) };
+            let Some(word) = word else {
+                self.ended = true;
+                return None;
+            };
+            self.read[self.count] = word;
+            self.count += 1;
         }
-        self.read.get(index).cloned()
+        Some(self.read[index])
     }
 
-    fn is(&mut self, index: usize, entry: &str) -> bool {
-        self.get(index).is_some_and(|(word, _)| word == entry || (!entry.is_ascii() && is_form_of(&word, entry)))
+    /// The words behind the entries of `choice` that match at word `at`, as bits.
+    fn ends(&mut self, choice: usize, at: usize) -> u64 {
+        let Some(word) = self.get(at) else { return 0 };
+        let vocabulary = self.vocabulary;
+        let mut ends = 0;
+        for known in &word.known[..usize::from(word.count)] {
+            for (_, rest) in vocabulary.entries[usize::from(*known)].iter().filter(|(own, _)| *own == choice) {
+                let behind = at + 1 + rest.len();
+                let all = rest.iter().enumerate().all(|(offset, other)| {
+                    self.get(at + 1 + offset).is_some_and(|word| word.known[..usize::from(word.count)].contains(other))
+                });
+                if all && behind < WORDS_MAX {
+                    ends |= 1 << behind;
+                }
+            }
+        }
+        ends
     }
 
     /// Reads the word after `from`, past spaces and marks that do not end a sentence.
-    fn read_word(&mut self, from: usize) -> Option<usize> {
+    fn read_word(&self, from: usize) -> Option<Word> {
         let mut at = from;
         let mut breaks = 0;
         loop {
@@ -338,32 +305,156 @@ impl<'a> Words<'a> {
             }
             // A sentence ends at its mark before a space, a paragraph at its second line break.
             breaks += usize::from(c == '\n');
-            let stops = matches!(c, '.' | '!' | '?' | ';' | '؟' | '؛' | '。');
-            if at - from >= BETWEEN_MAX
-                || breaks > 1
-                || stops && self.spot.byte(at + c.len_utf8()).is_none_or(|b| b.is_ascii_whitespace())
-            {
+            let stops = matches!(c, '.' | '!' | '?' | ';' | '؟' | '؛' | '。')
+                && self.spot.byte(at + c.len_utf8()).is_none_or(|b| b.is_ascii_whitespace());
+            if at - from >= BETWEEN_MAX || breaks > 1 || stops {
                 return None;
             }
             at += c.len_utf8();
         }
         let start = at;
-        while self.spot.char(at).is_some_and(|c| c.is_alphanumeric() || c == '\'') {
-            at += self.spot.char(at).map_or(1, char::len_utf8);
+        while let Some(byte) = self.spot.byte(at) {
+            if byte.is_ascii_alphanumeric() || byte == b'\'' {
+                at += 1;
+            } else if byte.is_ascii() {
+                break;
+            } else {
+                match self.spot.char(at).filter(|c| c.is_alphanumeric()) {
+                    Some(c) => at += c.len_utf8(),
+                    None => break,
+                }
+            }
         }
-        self.read.push((self.spot.slice(start, at).to_lowercase(), at));
-        Some(at)
+        let mut word = Word { end: at, ..Word::default() };
+        self.vocabulary.look_up(self.spot.slice(start, at), &mut word);
+        Some(word)
+    }
+}
+
+/// All words of all lists, numbered, so that a text's word is looked up once and compared as a
+/// number from then on.
+#[derive(Default)]
+struct Vocabulary {
+    numbers: HashMap<String, u16, FnvState>,
+    words: Vec<String>,
+    /// Per word: the entries that start with it, as their choice and their further words.
+    entries: Vec<Vec<(usize, Vec<u16>)>>,
+    /// Choices by how they are written: the same list in two phrases is one.
+    choices: HashMap<String, usize>,
+}
+
+/// Longer words are in no list.
+const WORD_BYTES_MAX: usize = 40;
+
+impl Vocabulary {
+    /// The number of a choice that is written `{list}`, `a|b_c` or a mix.
+    fn choice(&mut self, part: &str, lists: &HashMap<String, Vec<String>>) -> usize {
+        if let Some(choice) = self.choices.get(part) {
+            return *choice;
+        }
+        let choice = self.choices.len();
+        self.choices.insert(part.to_owned(), choice);
+        for option in part.split('|') {
+            match option.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                Some(name) => {
+                    let list =
+                        lists.get(name).expect("a phrase names lists that exist; a test reads the built-in rules");
+                    list.iter().for_each(|entry| self.add(choice, entry));
+                }
+                None => self.add(choice, &option.replace('_', " ")),
+            }
+        }
+        choice
+    }
+
+    fn add(&mut self, choice: usize, entry: &str) {
+        let folded = folded(entry).to_lowercase();
+        let numbers: Vec<u16> = folded.split_whitespace().map(|word| self.number(word)).collect();
+        if let Some((first, rest)) = numbers.split_first() {
+            self.entries[usize::from(*first)].push((choice, rest.to_vec()));
+        }
+    }
+
+    fn number(&mut self, word: &str) -> u16 {
+        if let Some(number) = self.numbers.get(word) {
+            return *number;
+        }
+        let number = u16::try_from(self.words.len()).expect("a few thousand words");
+        self.numbers.insert(word.to_owned(), number);
+        self.words.push(word.to_owned());
+        self.entries.push(Vec::new());
+        number
+    }
+
+    /// The words that entries of `choice` start with.
+    fn first_words(&self, choice: usize) -> Vec<String> {
+        let starts = |index: &usize| self.entries[*index].iter().any(|(own, _)| *own == choice);
+        (0..self.words.len()).filter(starts).map(|index| self.words[index].clone()).collect()
+    }
+
+    /// Notes in `found` which words of the vocabulary `word` is a form of.
+    fn look_up(&self, word: &str, found: &mut Word) {
+        let mut buffer = [0_u8; WORD_BYTES_MAX];
+        let Some(lower) = buffer.get_mut(..word.len()) else { return };
+        lower.copy_from_slice(word.as_bytes());
+        lower.make_ascii_lowercase();
+        let Ok(lower) = std::str::from_utf8(lower) else { return };
+        if word.is_ascii() {
+            self.note(lower, found);
+            return;
+        }
+        // Only the scripts of a few European words have cases; the rest is looked up as it is.
+        let lower_other = lower.to_lowercase();
+        for stem in forms(&lower_other) {
+            self.note(stem, found);
+        }
+    }
+
+    fn note(&self, word: &str, found: &mut Word) {
+        if let (Some(number), true) = (self.numbers.get(word), usize::from(found.count) < MEANINGS_MAX) {
+            found.known[usize::from(found.count)] = *number;
+            found.count += 1;
+        }
+    }
+}
+
+/// FNV-1a: words are short, and nobody can choose the table's keys.
+#[derive(Clone, Copy)]
+struct Fnv(u64);
+
+type FnvState = BuildHasherDefault<Fnv>;
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
     }
 }
 
 /// What Arabic writes on to the front of a word.
 const PREFIXES: &[&str] = &["وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ك", "ل"];
 
-/// Whether `word` is `entry` with prefixes, or with a short ending (a plural, a pronoun).
-fn is_form_of(word: &str, entry: &str) -> bool {
+/// The forms under which a word may be in a list: without what Arabic writes on to its front, and
+/// without a short ending (a plural, a pronoun). The word itself comes first.
+fn forms(word: &str) -> impl Iterator<Item = &str> {
     const ENDING_CHARS_MAX: usize = 3;
-    let starts = |word: &str| word.strip_prefix(entry).is_some_and(|end| end.chars().count() <= ENDING_CHARS_MAX);
-    starts(word) || PREFIXES.iter().any(|prefix| word.strip_prefix(prefix).is_some_and(starts))
+    let arabic = word.starts_with(|c| matches!(c, '\u{600}'..='\u{6ff}'));
+    let bare = PREFIXES.iter().filter(move |_| arabic).filter_map(move |prefix| word.strip_prefix(prefix));
+    std::iter::once(word).chain(bare).flat_map(move |stem| {
+        let endings = stem.char_indices().rev().take(if arabic { ENDING_CHARS_MAX } else { 0 });
+        std::iter::once(stem).chain(endings.map(move |(end, _)| &stem[..end])).filter(|stem| !stem.is_empty())
+    })
 }
 
 /// Whether a word starts at the spot, up to the prefixes that Arabic writes on to it.
@@ -398,6 +489,7 @@ mod tests {
 
     #[test]
     fn arabic_words_match_in_their_forms() {
+        let is_form_of = |word, entry| forms(word).any(|form| form == entry);
         assert!(is_form_of("التعليمات", "تعليمات"));
         assert!(is_form_of("وتجاهل", "تجاهل"));
         assert!(is_form_of("تعليماتك", "تعليمات"));
