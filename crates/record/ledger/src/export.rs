@@ -184,7 +184,8 @@ impl Ledger {
         Ok((parts, anchor))
     }
 
-    /// The indices that hold every event of the window. An event id starts with its time, so the ids' index finds them.
+    /// The indices that hold every event of the window and one beyond each edge, which shows the verifier that the
+    /// window ends there. An event id starts with its time, so the ids' index finds them.
     async fn range(&self, log: Log, what: &Export, size: u64) -> Result<(u64, u64), ExportError> {
         if what.from.is_none() && what.to.is_none() {
             return Ok((0, size));
@@ -198,15 +199,22 @@ impl Ledger {
              WHERE log = $1 AND id >= $2 AND id < $3 AND leaf_index < $4",
         )
         .bind(log.name())
-        .bind(first)
+        .bind(first.as_str())
         .bind(end)
         .bind(integer(size))
         .fetch_one(self.sql())
         .await?;
-        if row.try_get::<Option<i64>, _>("first")?.is_none() {
-            return Ok((0, 0));
-        }
-        Ok((natural(&row, "first")?, natural(&row, "last")? + 1))
+        let (first, end) = if row.try_get::<Option<i64>, _>("first")?.is_some() {
+            (natural(&row, "first")?, natural(&row, "last")? + 1)
+        } else {
+            // Nothing in the window: the place where it would be.
+            let sql = "SELECT COALESCE(MAX(leaf_index) + 1, 0) AS place FROM ledger_event \
+                       WHERE log = $1 AND id < $2 AND leaf_index < $3";
+            let row = sqlx::query(sql).bind(log.name()).bind(first).bind(integer(size)).fetch_one(self.sql()).await?;
+            let place = natural(&row, "place")?;
+            (place, place)
+        };
+        Ok((first.saturating_sub(1), (end + 1).min(size)))
     }
 
     /// Forgets payloads that were erased; gives how many.

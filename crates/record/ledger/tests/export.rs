@@ -86,13 +86,13 @@ async fn a_window_gives_the_range_that_holds_it() {
         exported.unwrap();
         let report = verify(&ledger, file);
         assert_eq!(report.problems, Vec::<String>::new());
-        assert_eq!(says(&report)[1], "complete: 100 of 100 entries [100, 200); 100 of them meet window and filter");
+        assert_eq!(says(&report)[1], "complete: 102 of 102 entries [99, 201); 100 of them meet window and filter");
         let nothing = Export { from: Some(at(5000)), ..all() };
         let (exported, file) = export(&ledger, nothing).await;
         exported.unwrap();
         assert_eq!(
             says(&verify(&ledger, file))[1],
-            "complete: 0 of 0 entries [0, 0); 0 of them meet window and filter"
+            "complete: 1 of 1 entries [299, 300); 0 of them meet window and filter"
         );
     }
 }
@@ -147,7 +147,7 @@ async fn a_range_across_many_bundles_and_an_odd_start() {
     exported.unwrap();
     let report = verify(&ledger, file);
     assert_eq!(report.problems, Vec::<String>::new());
-    assert_eq!(says(&report)[1], "complete: 700 of 700 entries [200, 900); 700 of them meet window and filter");
+    assert_eq!(says(&report)[1], "complete: 702 of 702 entries [199, 901); 700 of them meet window and filter");
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use haris_merkle::key::KeyKind;
 use haris_merkle::{Checkpoint, Note, Policy, VerifierKey};
 
+use crate::bundle::LOGS;
+
 /// Keys and policy that the auditor brought along.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
@@ -68,17 +70,20 @@ impl Trust {
                 vouched.problems.push(why);
             }
         }
-        self.witnesses(&of_log, note, &mut vouched);
+        self.witnesses(checkpoint, &of_log, note, &mut vouched);
         vouched
     }
 
-    fn witnesses(&self, of_log: &[&VerifierKey], note: &Note, vouched: &mut Vouched) {
+    fn witnesses(&self, checkpoint: &Checkpoint, of_log: &[&VerifierKey], note: &Note, vouched: &mut Vouched) {
         let of_policy = self.policy.iter().flat_map(Policy::witnesses);
         let candidates = unique(self.keys.iter().chain(of_policy).filter(|key| key.kind().is_timestamped()));
         let mut signed: Vec<(&VerifierKey, u64)> = Vec::new();
         for key in candidates {
-            // The operator's own key under another name is no witness.
-            if of_log.iter().any(|log| log.name() == key.name() || log.public_key() == key.public_key()) {
+            // The operator's own key is no witness, under whatever name: that of this log, or of the other one.
+            let of_operator = of_log.iter().any(|log| log.public_key() == key.public_key())
+                || self.policy.iter().flat_map(Policy::logs).any(|log| log == key)
+                || same_operator(&checkpoint.origin, key.name());
+            if of_operator {
                 continue;
             }
             match check(key, note) {
@@ -100,6 +105,15 @@ impl Trust {
         }
         vouched.witnesses = signed.into_iter().map(|(key, at)| (key.name().to_owned(), at)).collect();
     }
+}
+
+/// Whether two names are those of one operator's logs: alike up to which log it is.
+fn same_operator(one: &str, other: &str) -> bool {
+    let trunk = |name: &str| {
+        let of_log = |log: &&str| name.strip_suffix(*log)?.strip_suffix('/').map(str::to_owned);
+        LOGS.iter().find_map(|log| of_log(&log)).unwrap_or_else(|| name.to_owned())
+    };
+    trunk(one) == trunk(other)
 }
 
 /// Whether `key` has signed: none if no line claims so.

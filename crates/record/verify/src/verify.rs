@@ -95,6 +95,9 @@ impl Run<'_> {
             self.report.problem(format!("`{MANIFEST}` does not name one or both logs, evidence before traffic"));
             logs.dedup_by_key(|log| log.at);
         }
+        for name in LOGS.iter().filter(|name| logs.iter().all(|log| log.name() != **name)) {
+            self.report.notice(format!("nothing of the {name} log is in here: of its events nothing is shown"));
+        }
         self.anchor(&mut zip, &mut logs)?;
         self.begin(&mut logs)?;
         let mut payloads = Payloads::of(&zip);

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use haris_merkle::{KeyKind, Policy, Signer, TlogProof, leaf_hash, node_hash};
 
-use super::sample::{Log, ORIGINS, SEALED_AT, Wish, bundle, evidence, key, small, traffic, trust};
+use super::sample::{Log, ORIGINS, SEALED_AT, Wish, bundle, evidence, evidence_alone, key, small, traffic, trust};
 use crate::bundle::Scope;
 use crate::report::{OPERATOR_ONLY, Report};
 use crate::trust::Trust;
@@ -73,6 +73,44 @@ fn a_filter_is_run_again_over_a_range() {
     let report = check(&bundle(&logs, &wish), &trust());
     assert!(report.proven);
     assert_eq!(report.logs[1].says, "complete: 5 of 5 entries [0, 5); 1 of them meet window and filter");
+}
+
+#[test]
+fn a_window_is_complete_only_where_its_neighbours_lie_outside() {
+    let traffic = traffic(20);
+    let logs = [evidence(3, &traffic), traffic];
+    // Entry i is born i + 1 seconds after the start: the window holds entries 4 to 9.
+    let says = |from, to| {
+        let wish = Wish { ranges: [(0, 3), (from, to)], window: Some((5, 11)), opened: false, ..Wish::all(&logs) };
+        let report = check(&bundle(&logs, &wish), &trust());
+        assert_eq!(report.problems, Vec::<String>::new());
+        report.logs[1].says.clone()
+    };
+    assert_eq!(says(3, 11), "complete: 8 of 8 entries [3, 11); 6 of them meet window and filter");
+    assert_eq!(says(0, 20), "complete: 20 of 20 entries [0, 20); 6 of them meet window and filter");
+    for (from, to) in [(4, 11), (3, 10), (5, 9), (6, 6)] {
+        assert!(says(from, to).ends_with("is not shown"), "{from} to {to}");
+    }
+}
+
+#[test]
+fn a_log_that_is_left_out_is_named() {
+    let logs = small();
+    let report = check(&bundle(&logs, &Wish::all(&logs)), &trust());
+    assert!(!report.notices.iter().any(|notice| notice.contains("nothing of the")), "{:?}", report.notices);
+    let report = check(&evidence_alone(&logs), &trust());
+    assert!(report.proven, "{:?}", report.problems);
+    assert!(report.notices.iter().any(|notice| notice.contains("nothing of the traffic log")), "{:?}", report.notices);
+}
+
+#[test]
+fn the_operators_other_log_is_no_witness() {
+    let mut logs = small();
+    let own = key(ORIGINS[0], KeyKind::CosignatureMlDsa44, 7);
+    logs[1].cosign(&own, SEALED_AT);
+    let report = check(&bundle(&logs, &Wish::all(&logs)), &trust());
+    assert!(report.proven, "{:?}", report.problems);
+    assert!(report.logs[1].witnesses.is_empty() && report.begins == OPERATOR_ONLY, "{}", report.begins);
 }
 
 #[test]

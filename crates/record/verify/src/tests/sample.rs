@@ -9,7 +9,7 @@ use haris_merkle::note::{SignError, Signature};
 use haris_merkle::{Checkpoint, Frontier, Hash, KeyKind, Note, Signer, Tile, VerifierKey, leaf_hash, tile};
 use serde_json::json;
 
-use crate::bundle::{BundleWriter, LOGS, LogPart, Manifest, SCHEMA, Scope};
+use crate::bundle::{BundleWriter, LOGS, LogPart, Manifest, SCHEMA, Scope, Window};
 use crate::moment;
 use crate::trust::Trust;
 
@@ -166,6 +166,8 @@ pub(super) struct Wish {
     /// Per log.
     pub(super) ranges: [(u64, u64); 2],
     pub(super) filter: Vec<String>,
+    /// Seconds after the first event's second, as the window's edges.
+    pub(super) window: Option<(i64, i64)>,
     pub(super) anchored: bool,
     pub(super) opened: bool,
 }
@@ -173,7 +175,7 @@ pub(super) struct Wish {
 impl Wish {
     pub(super) fn all(logs: &[Log; 2]) -> Self {
         let ranges = [(0, logs[0].checkpoint.size), (0, logs[1].checkpoint.size)];
-        Self { scope: Scope::Range, ranges, filter: Vec::new(), anchored: true, opened: true }
+        Self { scope: Scope::Range, ranges, filter: Vec::new(), window: None, anchored: true, opened: true }
     }
 }
 
@@ -183,14 +185,24 @@ pub(super) fn small() -> [Log; 2] {
 }
 
 pub(super) fn bundle(logs: &[Log; 2], wish: &Wish) -> Vec<u8> {
+    bundle_of(&logs.each_ref(), wish)
+}
+
+/// A bundle that says nothing of the traffic log.
+pub(super) fn evidence_alone(logs: &[Log; 2]) -> Vec<u8> {
+    bundle_of(&[&logs[0]], &Wish { anchored: false, opened: false, ..Wish::all(logs) })
+}
+
+fn bundle_of(logs: &[&Log], wish: &Wish) -> Vec<u8> {
     let filters: Vec<crate::Filter> = wish.filter.iter().map(|filter| filter.parse().unwrap()).collect();
-    let chosen = logs.each_ref().map(|log| {
+    let mut chosen = [Vec::new(), Vec::new()];
+    for log in logs {
         let (from, to) = wish.ranges[log.at];
         let view = |index: &u64| crate::LeafView::parse(&log.leaves[usize::try_from(*index).unwrap()]).unwrap();
         let keep =
             |index: &u64| wish.scope == Scope::Range || filters.iter().all(|filter| filter.matches(&view(index)));
-        (from..to).filter(keep).collect::<Vec<u64>>()
-    });
+        chosen[log.at] = (from..to).filter(keep).collect::<Vec<u64>>();
+    }
     let opened: Vec<u64> = chosen[1].iter().copied().take(if wish.opened { 2 } else { 0 }).collect();
     let part = |log: &Log| LogPart {
         log: LOGS[log.at].to_owned(),
@@ -207,9 +219,12 @@ pub(super) fn bundle(logs: &[Log; 2], wish: &Wish) -> Vec<u8> {
         schema: SCHEMA.to_owned(),
         made_at: "2026-11-24T08:00:00.000000Z".to_owned(),
         made_by: "haris 0.1.0".to_owned(),
-        window: None,
+        window: wish.window.map(|(from, to)| {
+            let at = |n: i64| Some(moment::format(BORN_AT_MICROS + n * 1_000_000));
+            Window { from: at(from), to: at(to) }
+        }),
         filter: wish.filter.clone(),
-        logs: logs.iter().map(part).collect(),
+        logs: logs.iter().map(|log| part(log)).collect(),
         payloads: opened.len() as u64,
     };
     let mut writer = BundleWriter::new(Cursor::new(Vec::new()), &manifest).unwrap();

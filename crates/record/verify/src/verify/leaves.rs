@@ -117,6 +117,10 @@ impl Run<'_> {
                 return Ok(());
             }
         };
+        if !filters.in_window(&view) {
+            walk.starts_outside |= index == log.part.from;
+            walk.ends_outside |= index.checked_add(1) == Some(log.part.to);
+        }
         if filters.match_all(&view) {
             walk.matching += 1;
         } else if log.part.scope == Scope::Selection {
@@ -171,13 +175,14 @@ impl Filters {
     }
 
     pub(super) fn match_all(&self, view: &LeafView<'_>) -> bool {
-        let in_window = if self.from.is_none() && self.to.is_none() {
-            true
-        } else {
-            view.at_micros()
-                .is_some_and(|at| self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to))
-        };
-        in_window && self.all.iter().all(|filter| filter.matches(view))
+        self.in_window(view) && self.all.iter().all(|filter| filter.matches(view))
+    }
+
+    fn in_window(&self, view: &LeafView<'_>) -> bool {
+        if self.from.is_none() && self.to.is_none() {
+            return true;
+        }
+        view.at_micros().is_some_and(|at| self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to))
     }
 }
 
@@ -188,6 +193,10 @@ struct Walk {
     leaves: u64,
     proven: u64,
     matching: u64,
+    /// The range's first entry lies outside the window: the window does not begin before the range.
+    starts_outside: bool,
+    /// The same of its last.
+    ends_outside: bool,
     first_at: Option<i64>,
     last_at: Option<i64>,
     continuity: Option<Continuity>,
@@ -201,6 +210,8 @@ impl Walk {
             leaves: 0,
             proven: 0,
             matching: 0,
+            starts_outside: part.from == 0,
+            ends_outside: false,
             first_at: None,
             last_at: None,
             continuity: (part.scope == Scope::Range).then(|| Continuity::new(part.from == 0)),
@@ -218,6 +229,13 @@ impl Walk {
         let part = &log.part;
         let total = part.to.saturating_sub(part.from);
         let filtered = !manifest.filter.is_empty() || manifest.window.is_some();
+        // Leaves are whole between two entries; whether the window ends there too, only its neighbours can show.
+        let edges_shown = self.starts_outside && (self.ends_outside || part.to == log.checkpoint.size);
+        let edges = if manifest.window.is_none() || edges_shown {
+            ""
+        } else {
+            "; whether more of the window lies before or after these entries is not shown"
+        };
         let says = match part.scope {
             Scope::Range if self.proven == total && self.leaves == total => {
                 let matching = if filtered {
@@ -225,7 +243,7 @@ impl Walk {
                 } else {
                     String::new()
                 };
-                format!("complete: {total} of {total} entries [{}, {}){matching}", part.from, part.to)
+                format!("complete: {total} of {total} entries [{}, {}){matching}{edges}", part.from, part.to)
             }
             Scope::Range => {
                 format!("NOT complete: {} of {total} entries [{}, {}) are proven", self.proven, part.from, part.to)
