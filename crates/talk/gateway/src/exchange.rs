@@ -202,7 +202,7 @@ impl Course<'_> {
             }
             Err(cut) => return self.settle(line, cut_short(cut), None, &[]).await,
         };
-        let (status, headers) = (response.status(), passed_on(response.headers()));
+        let (status, headers) = (response.status(), passed_on(response.headers(), |value| ready.leaks_key(value)));
         let unusable = status.is_redirection() || status.is_informational();
         if unusable || crate::upstream::is_still_encoded(response.headers()) {
             return self.settle(line, Judged::failed(unreadable(), Outcome::UpstreamError), None, &[]).await;
@@ -407,7 +407,7 @@ pub(crate) fn cut_short(cut: Cut) -> Judged {
 
 /// Headers of an upstream's answer that a caller gets: what clients act on, and nothing that could
 /// carry text.
-fn passed_on(headers: &HeaderMap) -> HeaderMap {
+fn passed_on(headers: &HeaderMap, leaks_key: impl Fn(&[u8]) -> bool) -> HeaderMap {
     let wanted = |name: &HeaderName| {
         matches!(name.as_str(), "x-request-id" | "openai-processing-ms" | "retry-after" | "retry-after-ms")
             || name.as_str().starts_with("x-ratelimit-")
@@ -418,7 +418,7 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
     };
     headers
         .iter()
-        .filter(|(name, value)| wanted(name) && plain(value))
+        .filter(|(name, value)| wanted(name) && plain(value) && !leaks_key(value.as_bytes()))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
@@ -440,8 +440,10 @@ mod tests {
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let mut passed: Vec<_> = passed_on(&headers).keys().map(ToString::to_string).collect();
+        let mut passed: Vec<_> = passed_on(&headers, |_| false).keys().map(ToString::to_string).collect();
         passed.sort();
         assert_eq!(passed, ["x-ratelimit-remaining-tokens", "x-request-id"]);
+        let passed = passed_on(&headers, |value| value == b"req_123");
+        assert_eq!(passed.keys().collect::<Vec<_>>(), ["x-ratelimit-remaining-tokens"]);
     }
 }

@@ -26,6 +26,9 @@ use crate::walk::{self, Flowing, Identifiers, Lanes, NotScanned, Repeated, Seen,
 /// Texts in one answer: choices times fields times tool calls.
 const CHANNELS_MAX: usize = 256;
 
+/// Repetitions of a name are put together up to here: longer than what identifies anybody.
+const REPEATED_BYTES: usize = 128;
+
 /// A name that arrives in parts is put together up to here.
 const NAME_BYTES_MAX: usize = 4096;
 
@@ -36,6 +39,8 @@ pub(crate) enum BadStream {
     TextAfterEnd,
     #[error("more than {CHANNELS_MAX} texts in one answer")]
     TooManyTexts,
+    #[error("an index that is no plain number")]
+    Index,
     #[error("a name longer than {NAME_BYTES_MAX} bytes")]
     NameTooLong,
 }
@@ -76,6 +81,8 @@ struct Channel {
     original: String,
     detections: Vec<Detection>,
     ended: bool,
+    /// How often a name came again as it was.
+    repeated: usize,
 }
 
 /// The tokens that spell one text, waiting for it.
@@ -139,6 +146,9 @@ impl<'f> Flow<'f> {
         self.usage.tokens_out = usage.tokens_out.or(self.usage.tokens_out);
 
         let mut seen = walk::walk_chunk(self.engine, self.table, self.treatment, &node, &mut self.repeated);
+        if seen.bad_index {
+            return Err(BadStream::Index);
+        }
         self.take_in(&mut seen);
         let mut redacted_lanes = Vec::new();
         for flow in std::mem::take(&mut seen.flows) {
@@ -280,6 +290,7 @@ impl<'f> Flow<'f> {
             original: String::new(),
             detections: Vec::new(),
             ended: false,
+            repeated: 0,
         });
         Ok(self.channels.len() - 1)
     }
@@ -288,9 +299,18 @@ impl<'f> Flow<'f> {
     fn name_part(&mut self, index: usize, text: &str) -> Result<(String, bool), BadStream> {
         let channel = &mut self.channels[index];
         let mut start = channel.original.len();
-        // Some servers repeat id and name with every part of the arguments.
+        // Some servers repeat id and name with every part of the arguments, and some clients put them together all the
+        // same: what is found only then is found.
         if channel.original == text {
             start = 0;
+            channel.repeated += 1;
+            let times = (channel.repeated + 1).min(REPEATED_BYTES / text.len() + 2);
+            let spelt = text.repeat(times);
+            let found = self.engine.inspect(&spelt, channel.context).detections;
+            if found.iter().any(|detection| detection.span.start / text.len() < (detection.span.end - 1) / text.len()) {
+                start = spelt.len() - text.len();
+                channel.original = spelt;
+            }
         } else {
             channel.original.push_str(text);
         }

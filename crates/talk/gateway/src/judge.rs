@@ -105,6 +105,9 @@ impl Answer<'_> {
     fn inspect(&self, mut node: Node<'_>, table: &Table, treatment: Treatment) -> Judged {
         let mut seen =
             walk::walk(&self.gateway.wiring.engine, table, treatment, &node).expect("only walks of requests refuse");
+        if seen.bad_index {
+            return Judged::failed(unreadable(), Outcome::UpstreamError);
+        }
         let verdict_of = |detection: &Detection| self.route.verdict(Direction::Answer, detection);
         let mut found = Found::default();
         for hit in &seen.hits {

@@ -127,7 +127,10 @@ impl SseReader {
     /// Whether the stream ended in the middle of an event.
     #[must_use]
     pub fn is_mid_event(&self) -> bool {
-        self.at < self.buffer.len() || (self.has_data && !self.spent)
+        let rest = &self.buffer[self.at..];
+        // A line feed behind a carriage return ends nothing: the line had ended.
+        let ended = rest.is_empty() || (self.after_return && rest == b"\n");
+        !ended || (self.has_data && !self.spent)
     }
 
     fn too_long(&self) -> BadSse {
@@ -213,6 +216,9 @@ mod tests {
         assert!(reader.next().unwrap().is_some() && !reader.is_mid_event());
         reader.push(b"da");
         assert!(reader.next().unwrap().is_none() && reader.is_mid_event());
+        let mut reader = SseReader::new(100);
+        reader.push(b"data: a\r\n\r\n");
+        assert!(reader.next().unwrap().is_some() && !reader.is_mid_event());
     }
 
     proptest! {

@@ -22,8 +22,10 @@ use crate::{edit, walk};
 
 /// Why reading ended.
 enum End {
-    /// The upstream said so, or closed.
-    Upstream,
+    /// The upstream said so. What it sends behind that is of no interest.
+    Said,
+    /// The upstream closed.
+    Closed,
     /// The upstream reports an error, as an event ready to be sent.
     Reported(Vec<u8>),
     /// The upstream's stream cannot be used.
@@ -54,7 +56,7 @@ pub(crate) async fn run(
         };
         let part = match course.wait(&mut line, limit, response.chunk()).await {
             Ok(Ok(Some(part))) => part,
-            Ok(Ok(None)) => break End::Upstream,
+            Ok(Ok(None)) => break End::Closed,
             Ok(Err(_)) => break End::Bad(broken_off()),
             Err(cut) => break End::Cut(cut),
         };
@@ -79,10 +81,10 @@ pub(crate) async fn run(
         }
     };
     // Before the record is written the upstream is let go: nothing more of it is wanted.
-    let cut_mid_event = reader.is_mid_event();
+    let cut_mid_event = matches!(end, End::Closed) && reader.is_mid_event();
     drop(response);
 
-    let stopped_reading = flow.is_blocked() && !matches!(end, End::Upstream);
+    let stopped_reading = flow.is_blocked() && !matches!(end, End::Said | End::Closed);
     let mark = out.len();
     flow.finish(&mut out);
     let (outcome, status, last) = conclude(&course, &mut flow, end, cut_mid_event);
@@ -135,7 +137,7 @@ fn events(
             Err(_) => return Some(End::Bad(unreadable())),
         };
         if data == course.protocol.stream_end() {
-            return Some(End::Upstream);
+            return Some(End::Said);
         }
         if ready.leaks_key(data) {
             return Some(End::Bad(unreadable()));
@@ -191,8 +193,12 @@ fn conclude(course: &Course<'_>, flow: &mut Flow<'_>, end: End, cut_mid_event: b
         return (Outcome::Blocked, 400, event(&blocked(&flow.found, course.request, "answer")));
     }
     match end {
-        End::Upstream if cut_mid_event || !flow.is_complete() => (Outcome::UpstreamError, 502, event(&broken_off())),
-        End::Upstream => (Outcome::Complete, 200, [b"data: ", course.protocol.stream_end(), b"\n\n"].concat()),
+        End::Said | End::Closed if cut_mid_event || !flow.is_complete() => {
+            (Outcome::UpstreamError, 502, event(&broken_off()))
+        }
+        End::Said | End::Closed => {
+            (Outcome::Complete, 200, [b"data: ", course.protocol.stream_end(), b"\n\n"].concat())
+        }
         End::Reported(event) => (Outcome::UpstreamError, 502, event),
         End::Bad(problem) => (Outcome::UpstreamError, problem.status, event(&problem)),
         End::Cut(cut) => {

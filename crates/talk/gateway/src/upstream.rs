@@ -218,8 +218,34 @@ impl Ready {
         // Shorter ones are placeholders such as `none`, and words of ordinary answers.
         const KEY_BYTES_MIN: usize = 8;
         let key = self.upstream.key.as_ref().map(|Secret(key)| key.trim().as_bytes());
-        key.is_some_and(|key| key.len() >= KEY_BYTES_MIN && memchr::memmem::find(bytes, key).is_some())
+        let holds = |bytes: &[u8], key: &[u8]| memchr::memmem::find(bytes, key).is_some();
+        key.is_some_and(|key| {
+            key.len() >= KEY_BYTES_MIN
+                && (holds(bytes, key) || (memchr::memchr(b'\\', bytes).is_some() && holds(&unescaped(bytes), key)))
+        })
     }
+}
+
+/// JSON text with its escapes of ASCII characters undone, so that an escaped key is found too. What is no such escape
+/// stays as it is: this text is only searched.
+fn unescaped(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(stop) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..stop]);
+        let escape = &rest[stop + 1..];
+        let hex = escape.get(1..5).filter(|_| escape[0] == b'u').and_then(|hex| std::str::from_utf8(hex).ok());
+        let code = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(u8::is_ascii);
+        let (byte, taken) = match (code, escape.first()) {
+            (Some(code), _) => (Some(code), 5),
+            (None, Some(plain @ (b'/' | b'"' | b'\\'))) => (Some(*plain), 1),
+            (None, _) => (Some(b'\\'), 0),
+        };
+        out.extend(byte);
+        rest = &escape[taken..];
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 /// An encoding that the client did not decode.
@@ -320,7 +346,10 @@ mod tests {
         let proxy = ProxySource::Fixed { url: "http://u:hunter2@p".into(), no_proxy: String::new() };
         let printed = format!("{upstreams:?}{proxy:?}");
         assert!(!printed.contains("sk-provider") && !printed.contains("hunter2"), "{printed}");
-        assert!(upstreams.ready("u").unwrap().leaks_key(b"... sk-provider-key ..."));
+        let ready = upstreams.ready("u").unwrap();
+        assert!(ready.leaks_key(b"... sk-provider-key ..."));
+        assert!(ready.leaks_key(br#"{"a":"\n\u0073k-provider\u002dkey"}"#));
+        assert!(!ready.leaks_key(br#"\u0073k-provider\u00"#) && !ready.leaks_key(b"sk-provider-kex \\"));
     }
 
     #[test]

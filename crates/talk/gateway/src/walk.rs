@@ -82,6 +82,8 @@ pub(crate) struct Seen {
     pub(crate) flows: Vec<Flowing>,
     pub(crate) fields: u64,
     pub(crate) text_bytes: u64,
+    /// An item has an `index` that is no plain number: readers would disagree where it belongs.
+    pub(crate) bad_index: bool,
 }
 
 /// A list of entries that spell a text.
@@ -340,7 +342,7 @@ impl Walk<'_> {
                 Some(Form::Plain | Form::Vector) => Ok(()),
                 // No row, or text: the digits are inspected as what they would be as text.
                 _ => {
-                    self.digits(digits, context);
+                    self.digits(digits, context, form.is_some());
                     Ok(())
                 }
             },
@@ -366,6 +368,7 @@ impl Walk<'_> {
         let speaks = self.table.place(each).speaks;
         for (position, item) in items.iter().enumerate() {
             let index = if place.each_by_index { own_index(item, position) } else { None };
+            self.seen.bad_index |= place.each_by_index && index.is_none();
             let step = u32::try_from(position).unwrap_or(u32::MAX);
             self.names.push(Part::Index(index.unwrap_or(step)));
             self.steps.push(step);
@@ -450,7 +453,7 @@ impl Walk<'_> {
         match node {
             Node::Null | Node::Bool(_) => {}
             Node::String(text) => self.inspect(text, context, Shape::Text),
-            Node::Number(digits) | Node::Numbers(digits) => self.digits(digits, context),
+            Node::Number(digits) | Node::Numbers(digits) => self.digits(digits, context, false),
             Node::Array(items) => {
                 for (position, item) in items.iter().enumerate() {
                     let step = u32::try_from(position).unwrap_or(u32::MAX);
@@ -513,6 +516,15 @@ impl Walk<'_> {
             self.seen.flows.push(Flowing { steps, place: id, lanes, form, context });
             return true;
         }
+        // Some clients put together whatever comes in parts, words of the protocol too.
+        if let (true, Some((Form::Word(words), _))) = (place.flows, place.row)
+            && !text.is_empty()
+            && !words.contains(&text)
+        {
+            let (steps, lanes) = (self.steps.clone(), self.lanes);
+            self.seen.flows.push(Flowing { steps, place: id, lanes, form: Form::Text, context });
+            return true;
+        }
         let Some(Repeated(known)) = self.repeated.as_deref_mut() else { return false };
         known.iter().any(|(at, value)| *at == id && value == text)
     }
@@ -551,10 +563,10 @@ impl Walk<'_> {
         Box::new(Problem::new(400, "token_array", "token-array", message).in_field(field))
     }
 
-    fn digits(&mut self, digits: &str, context: Context) {
+    fn digits(&mut self, digits: &str, context: Context, for_text: bool) {
         // The answer's own numbers (times, counts) stand in fields that programs read as numbers.
         let long = digits.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() >= DIGITS_MIN);
-        if self.treatment.request && long {
+        if (self.treatment.request || for_text) && long {
             self.inspect(digits, context, Shape::Digits);
         }
     }

@@ -135,8 +135,14 @@ async fn every_field_of_an_answer_is_inspected_plain_and_streamed() {
         let mut plain = base.clone();
         put(&mut plain, row.path, marker.clone());
         let (whole, body) = judged(&scene, plain, false).await;
-        assert_eq!(whole["verdict"], "redact", "{}: {body}", row.path);
         assert!(!body.contains("4111"), "{}: {body}", row.path);
+        checked += 1;
+        if row.path.ends_with("[#].index") {
+            // Text where an index must be: nobody can say which choice it names.
+            assert_eq!(whole["outcome"], "upstream-error", "{}: {body}", row.path);
+            continue;
+        }
+        assert_eq!(whole["verdict"], "redact", "{}: {body}", row.path);
         if in_stream {
             let mut part = base.clone();
             put(&mut part, twin.path, marker);
@@ -146,7 +152,6 @@ async fn every_field_of_an_answer_is_inspected_plain_and_streamed() {
             assert_eq!(streamed["verdict"], whole["verdict"], "{}", row.path);
             assert!(body.ends_with("data: [DONE]\n\n"), "{}: {body}", row.path);
         }
-        checked += 1;
     }
     assert!(checked > 30, "{checked}");
 }

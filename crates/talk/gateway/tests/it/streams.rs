@@ -334,3 +334,51 @@ fn cutting_a_stream_changes_nothing() {
         })?;
     });
 }
+
+#[tokio::test]
+async fn lines_may_end_in_carriage_returns() {
+    for end in ["\r\n", "\r"] {
+        let sent = sse(&streamed("Your branch opens at eight.", 5)).replace('\n', end);
+        let scene = Scene::start(move |_| reply_stream(sent.clone())).await;
+        let answer = scene.stream("When?").await;
+        assert!(answer.is_done(), "{end:?}");
+        assert_eq!(answer.streamed(0, "/content"), "Your branch opens at eight.");
+        assert_eq!(scene.event("gw.response.decided").data["outcome"], "complete");
+    }
+}
+
+#[tokio::test]
+async fn two_spellings_of_an_index_are_refused() {
+    for spelling in ["1.0", "1e0", "-0", "\"1\""] {
+        let other = chunk(1, json!({ "content": "1111 1111" }), None).to_string();
+        let other = other.replace("\"index\":1", &format!("\"index\":{spelling}"));
+        let first = chunk(1, json!({ "content": "4111 1111 " }), None);
+        let sent = format!("data: {first}\n\ndata: {other}\n\ndata: [DONE]\n\n");
+        let scene = Scene::start(move |_| reply_stream(sent.clone())).await;
+        let answer = scene.stream("hi").await;
+        assert!(!answer.is_done(), "{spelling}");
+        assert_eq!(scene.event("gw.response.decided").data["outcome"], "upstream-error", "{spelling}");
+    }
+}
+
+#[tokio::test]
+async fn words_and_names_that_clients_put_together_are_read_together() {
+    let call = |name: &str| {
+        let call = json!({ "index": 0, "id": "c1", "type": "function", "function": { "name": name, "arguments": "" } });
+        chunk(0, json!({ "tool_calls": [call] }), None)
+    };
+    let role = |role: &str| chunk(0, json!({ "role": role }), None);
+    let end = chunk(0, json!({}), Some("stop"));
+    for parts in [
+        vec![call("42424242"), call("42424242"), end.clone()],
+        vec![call("4242"), call("4242"), call("4242"), call("4242"), end.clone()],
+        vec![role("41111111"), role("11111111"), end.clone()],
+    ] {
+        let sent = sse(&parts);
+        let scene = Scene::start(move |_| reply_stream(sent.clone())).await;
+        let answer = scene.stream("hi").await;
+        assert!(answer.is_done());
+        let event = scene.event("gw.response.decided");
+        assert_eq!(event.data["verdict"], "redact", "{:?}", parts[0]);
+    }
+}
