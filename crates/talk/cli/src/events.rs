@@ -177,9 +177,11 @@ fn print_one(answer: &EventAnswer, texts: Option<&RevealAnswer>, format: Format)
     for key in ["at", "kind", "actor", "log", "index"] {
         rows.push([key.to_owned(), text(&event[key])]);
     }
-    for (key, value) in event["data"].as_object().into_iter().flatten().filter(|(key, _)| *key != "detections") {
-        rows.push([key.clone(), text(value)]);
-    }
+    // What was decided first; what was found has a table of its own.
+    let mut data: Vec<_> = event["data"].as_object().into_iter().flatten().collect();
+    data.retain(|(key, value)| *key != "detections" && value.as_array().is_none_or(|list| !list.is_empty()));
+    data.sort_by_key(|(key, _)| *key != "verdict");
+    rows.extend(data.into_iter().map(|(key, value)| [key.clone(), text(value)]));
     rows.push(["proof".to_owned(), text(&answer.proof["state"])]);
     for key in ["checkpoint_size", "sealed_at"] {
         if !answer.proof[key].is_null() {
