@@ -111,7 +111,7 @@ impl Trust {
 fn same_operator(one: &str, other: &str) -> bool {
     let trunk = |name: &str| {
         let of_log = |log: &&str| name.strip_suffix(*log)?.strip_suffix('/').map(str::to_owned);
-        LOGS.iter().find_map(|log| of_log(&log)).unwrap_or_else(|| name.to_owned())
+        LOGS.iter().find_map(of_log).unwrap_or_else(|| name.to_owned())
     };
     trunk(one) == trunk(other)
 }
