@@ -100,7 +100,12 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
     };
     let prepared = Prepared { address, engine, policy, upstreams, versions, limits, practice };
 
-    let home = Home::open(folders, &config).await?;
+    // Opening may wait long for a database, and whoever asks to stop meanwhile means it.
+    let mut stop_asked = Box::pin(stop_asked);
+    let home = tokio::select! {
+        home = Home::open(folders, &config) => home?,
+        () = &mut stop_asked => return Ok(()),
+    };
     if let Some(previous) = home.previous.as_ref().filter(|previous| !previous.clean) {
         tracing::warn!(last_heard = %previous.last_at, "the previous start did not stop cleanly");
     }

@@ -19,7 +19,7 @@ pub struct WhyAnswer {
     pub at: String,
     /// The verdict on the request, or the reason of its refusal.
     pub verdict: String,
-    /// What was found in the request: rule, kind, field, span in code points, action.
+    /// What was found in the request: rule, kind, field, span in bytes of the field's text, action.
     pub request: Vec<Value>,
     /// The verdict on the answer, where there was one.
     pub answer_verdict: Option<String>,
