@@ -1,17 +1,15 @@
 //! The engine: built once, shared by every thread.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aho_corasick::automaton::{Automaton, StateID};
-use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, MatchKind};
 use haris_domain::{Context, Detection, DetectionKind, Rule};
 
 use crate::Stream;
 use crate::detectors::hidden_unicode::{self, Hidden};
 use crate::detectors::{DETECTORS, Detector, Trigger};
+use crate::literals::{self, Literals, Place};
 use crate::resolve::{Claim, Cluster, Resolver};
 use crate::scan::{Match, Scanner, WORD_MAX, Window};
 use crate::view::{self, Folder, Map};
@@ -156,20 +154,15 @@ pub(crate) struct Compiled {
     pub(crate) numbers: Vec<usize>,
     /// Lanes to ask at single bytes.
     pub(crate) bytes: Vec<(u8, Vec<usize>)>,
-    /// All literals of all lanes in one automaton.
-    pub(crate) literals: DFA,
-    pub(crate) start: StateID,
-    /// Per literal: its length, and the lanes that want it under their own number.
-    pub(crate) owners: Vec<(usize, Vec<(usize, usize)>)>,
-    /// Per state, the length of the literal that has begun: what may not be released yet.
-    depths: HashMap<StateID, usize>,
+    /// All literals of all lanes.
+    pub(crate) literals: Literals,
 }
 
 impl Compiled {
     pub(crate) fn new(detectors: Vec<Box<dyn Detector>>) -> Self {
         let mut numbers = Vec::new();
         let mut bytes: Vec<(u8, Vec<usize>)> = Vec::new();
-        let mut literals: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+        let mut literals = literals::Builder::default();
         for (lane, detector) in detectors.iter().enumerate() {
             match detector.trigger() {
                 Trigger::Number => numbers.push(lane),
@@ -177,28 +170,11 @@ impl Compiled {
                     Some((_, lanes)) => lanes.push(lane),
                     None => bytes.push((byte, vec![lane])),
                 },
-                Trigger::Literals(own) => {
-                    for (number, literal) in own.iter().enumerate() {
-                        literals.entry(literal.to_ascii_lowercase()).or_default().push((lane, number));
-                    }
-                }
+                Trigger::Words(own) => literals.add_all(&own, Place::Word, lane),
+                Trigger::Literals(own) => literals.add_all(&own, Place::WordStart, lane),
+                Trigger::Parts(own) => literals.add_all(&own, Place::Anywhere, lane),
             }
         }
-        let automaton = DFA::builder()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .build(literals.keys())
-            .expect("a few hundred short literals fit an automaton");
-        let start = automaton.start_state(Anchored::No).expect("the default automaton searches anywhere");
-        let mut depths = HashMap::new();
-        for literal in literals.keys() {
-            let mut state = start;
-            for (index, byte) in literal.bytes().enumerate() {
-                state = automaton.next_state(Anchored::No, state, byte);
-                depths.insert(state, index + 1);
-            }
-        }
-        let owners = literals.into_iter().map(|(literal, owners)| (literal.len(), owners)).collect();
         let lanes = detectors
             .into_iter()
             .map(|detector| {
@@ -207,12 +183,7 @@ impl Compiled {
                 Lane { rules: detector.rules(), behind, reach: detector.reach(), detector }
             })
             .collect();
-        Self { lanes, numbers, bytes, literals: automaton, start, owners, depths }
-    }
-
-    /// How much of a literal the text ends with in `state`.
-    pub(crate) fn depth(&self, state: StateID) -> usize {
-        self.depths.get(&state).copied().unwrap_or(0)
+        Self { lanes, numbers, bytes, literals: literals.build() }
     }
 
     /// A scanner's match as a claim.

@@ -6,6 +6,8 @@
 
 mod detectors;
 mod engine;
+mod fnv;
+mod literals;
 mod redact;
 mod resolve;
 mod scan;

@@ -2,9 +2,9 @@
 //!
 //! One scanner serves whole texts and streams. It moves left to right over the folded view, keeps a
 //! queue per detector of places that cannot be decided yet, and reports a horizon: no match that is
-//! still to come starts before it. A detector's places are always asked in the order in which they
-//! stand in the text, whatever order they were found in; otherwise a match that consumes the next
-//! place would depend on the chunking.
+//! still to come starts before it. A detector's places are found and asked in the order in which
+//! they stand in the text; otherwise a match that consumes the next place would depend on the
+//! chunking.
 //!
 //! Work is linear. Each byte is searched for triggers once. Each place costs at most its detector's
 //! reach, and a place that waits for more text is asked again only after an eighth more has
@@ -14,8 +14,6 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use aho_corasick::Anchored;
-use aho_corasick::automaton::{Automaton, StateID};
 use haris_domain::Context;
 
 use crate::engine::{Compiled, Lane};
@@ -68,8 +66,9 @@ struct Queue {
 pub(crate) struct Scanner {
     context: Context,
     queues: Vec<Queue>,
-    state: StateID,
     scanned: usize,
+    /// Literals that start before it are found.
+    compared: usize,
     after_digit: bool,
     /// Calls of detectors and bytes searched, so that a test can hold the work to a line.
     pub(crate) work: u64,
@@ -80,8 +79,8 @@ impl Scanner {
         Self {
             context,
             queues: compiled.lanes.iter().map(|_| Queue::default()).collect(),
-            state: compiled.start,
             scanned: 0,
+            compared: 0,
             after_digit: false,
             work: 0,
         }
@@ -93,25 +92,24 @@ impl Scanner {
         let end = window.base + window.view.len();
         while self.scanned < end {
             let block = self.scanned..end.min(self.scanned + BLOCK);
-            self.find_places(compiled, window, block.clone());
             self.scanned = block.end;
-            // A literal may have begun that will turn out to start a place before those found.
-            let open = compiled.depth(self.state);
-            self.ask(compiled, window, block.end - open, out);
+            self.find_places(compiled, window, block);
+            self.ask(compiled, window, out);
         }
         if window.last {
-            self.ask(compiled, window, usize::MAX, out);
+            self.find_literals(compiled, window, end, true);
+            self.ask(compiled, window, out);
             return end;
         }
         let queued = self.queues.iter().filter_map(|queue| queue.places.front()).map(|place| place.hold).min();
         let word = end - open_word(window.view.as_bytes());
-        word.min(end - compiled.depth(self.state)).min(queued.unwrap_or(end))
+        word.min(self.compared).min(queued.unwrap_or(end))
     }
 
     /// The smallest place that a detector may still have to look back from.
     pub(crate) fn oldest_place(&self, horizon: usize) -> usize {
         let oldest = self.queues.iter().filter_map(|queue| queue.places.front()).map(|place| place.at).min();
-        oldest.unwrap_or(horizon).min(horizon)
+        oldest.unwrap_or(horizon).min(horizon).min(self.compared)
     }
 
     fn find_places(&mut self, compiled: &Compiled, window: Window<'_>, block: Range<usize>) {
@@ -125,7 +123,7 @@ impl Scanner {
                 }
             }
         }
-        self.find_literals(compiled, window, bytes, block.start);
+        self.find_literals(compiled, window, block.end, false);
     }
 
     fn find_numbers(&mut self, compiled: &Compiled, window: Window<'_>, bytes: &[u8], base: usize) {
@@ -148,22 +146,13 @@ impl Scanner {
         }
     }
 
-    fn find_literals(&mut self, compiled: &Compiled, window: Window<'_>, bytes: &[u8], base: usize) {
-        let literals = &compiled.literals;
-        let mut state = self.state;
-        for (index, byte) in bytes.iter().enumerate() {
-            state = literals.next_state(Anchored::No, state, *byte);
-            if literals.is_special(state) && literals.is_match(state) {
-                for number in 0..literals.match_len(state) {
-                    let literal = literals.match_pattern(state, number).as_usize();
-                    let (length, owners) = &compiled.owners[literal];
-                    for (lane, own_number) in owners {
-                        self.queue(compiled, window, *lane, base + index + 1 - length, *own_number);
-                    }
-                }
-            }
-        }
-        self.state = state;
+    /// Finds the literals up to `end`, but for one that may still go on there.
+    fn find_literals(&mut self, compiled: &Compiled, window: Window<'_>, end: usize, last: bool) {
+        let bytes = &window.view.as_bytes()[..end - window.base];
+        let from = self.compared - window.base;
+        let mut queue =
+            |at: usize, lane: usize, literal: usize| self.queue(compiled, window, lane, window.base + at, literal);
+        self.compared = window.base + compiled.literals.find(bytes, from, last, &mut queue);
     }
 
     fn queue(&mut self, compiled: &Compiled, window: Window<'_>, lane: usize, at: usize, literal: usize) {
@@ -175,19 +164,15 @@ impl Scanner {
         let index = at - window.base;
         let word =
             bytes[index.saturating_sub(*behind)..index].iter().rev().take_while(|b| b.is_ascii_graphic()).count();
-        let place = Place { at, literal, hold: at - word, retry: 0 };
-        let places = &mut self.queues[lane].places;
-        // Literals are found by their ends; a long one may start before a short one found earlier.
-        let before = places.iter().rev().take_while(|other| (other.at, other.literal) > (at, literal)).count();
-        places.insert(places.len() - before, place);
+        self.queues[lane].places.push_back(Place { at, literal, hold: at - word, retry: 0 });
     }
 
-    /// Asks about all places that stand before `settled` and have enough text behind them.
-    fn ask(&mut self, compiled: &Compiled, window: Window<'_>, settled: usize, out: &mut Vec<Match>) {
+    /// Asks about all places that have enough text behind them.
+    fn ask(&mut self, compiled: &Compiled, window: Window<'_>, out: &mut Vec<Match>) {
         let end = window.base + window.view.len();
         for (lane, (queue, Lane { detector, reach, .. })) in self.queues.iter_mut().zip(&compiled.lanes).enumerate() {
             while let Some(place) = queue.places.front_mut() {
-                if place.at >= settled || (place.retry > end && !window.last) {
+                if place.retry > end && !window.last {
                     break;
                 }
                 let at = place.at;

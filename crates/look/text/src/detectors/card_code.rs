@@ -14,6 +14,8 @@ const NEAR_BYTES: usize = 24;
 const CARD_BYTES: usize = 96;
 
 pub(super) struct CardCode {
+    /// All words of codes and PINs: most numbers have none of them near.
+    any: ContextWords,
     code: ContextWords,
     weak_code: ContextWords,
     card: ContextWords,
@@ -22,45 +24,40 @@ pub(super) struct CardCode {
 
 impl CardCode {
     pub(super) fn new() -> Self {
+        let code = [
+            "cvv",
+            "cvc",
+            "cvv2",
+            "cvc2",
+            "csc",
+            "cid code",
+            "security code",
+            "verification value",
+            "verification code on the back",
+            "card verification",
+            "رمز الأمان",
+            "رمز التحقق من البطاقة",
+        ];
+        let weak_code = [
+            "three digits",
+            "3 digits",
+            "4 digits",
+            "four digits",
+            "digits on the back",
+            "code",
+            "والرمز",
+            "الرمز",
+            "الأرقام الثلاثة",
+            "ثلاثة أرقام",
+            "رمز",
+        ];
+        let pin = ["pin", "pin code", "pin number", "atm pin", "card pin", "الرقم السري", "رقمي السري", "رقم سري"];
         Self {
-            code: ContextWords::new(&[
-                "cvv",
-                "cvc",
-                "cvv2",
-                "cvc2",
-                "csc",
-                "cid code",
-                "security code",
-                "verification value",
-                "verification code on the back",
-                "card verification",
-                "رمز الأمان",
-                "رمز التحقق من البطاقة",
-            ]),
-            weak_code: ContextWords::new(&[
-                "three digits",
-                "3 digits",
-                "4 digits",
-                "four digits",
-                "digits on the back",
-                "code",
-                "والرمز",
-                "الرمز",
-                "الأرقام الثلاثة",
-                "ثلاثة أرقام",
-                "رمز",
-            ]),
+            any: ContextWords::new(&[&code[..], &weak_code, &pin].concat()),
+            code: ContextWords::new(&code),
+            weak_code: ContextWords::new(&weak_code),
             card: ContextWords::new(&["card", "visa", "mastercard", "amex", "expiry", "بطاقة", "بطاقت", "فيزا"]),
-            pin: ContextWords::new(&[
-                "pin",
-                "pin code",
-                "pin number",
-                "atm pin",
-                "card pin",
-                "الرقم السري",
-                "رقمي السري",
-                "رقم سري",
-            ]),
+            pin: ContextWords::new(&pin),
         }
     }
 }
@@ -106,9 +103,12 @@ impl Detector for CardCode {
             return None;
         }
         let before = spot.before();
+        if !self.any.within(before, NEAR_BYTES) {
+            return None;
+        }
         let found =
             |rule, score, why| Some(Found { start: 0, end: digits, rule, kind: DetectionKind::Secret, score, why });
-        let near = |words: &ContextWords| words.nearest(before).filter(|distance| *distance <= NEAR_BYTES);
+        let near = |words: &ContextWords| words.nearest(before, NEAR_BYTES);
         // Of `CVV 417, PIN 8830` each number belongs to the word before it.
         match (near(&self.code).filter(|_| digits <= 4), near(&self.pin).filter(|_| digits >= 4)) {
             (code, Some(pin)) if code.is_none_or(|code| pin < code) => {

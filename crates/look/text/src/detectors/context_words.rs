@@ -1,6 +1,6 @@
 //! Words near a place that say what a number is.
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::spot::joined_end;
 use crate::view::folded;
@@ -8,6 +8,7 @@ use crate::view::folded;
 /// A set of words in any of several languages, matched in folded text and in either case.
 pub(crate) struct ContextWords {
     words: AhoCorasick,
+    longest: usize,
 }
 
 /// English words up to this long must stand alone: `pan` is a card, `panel` is not.
@@ -15,20 +16,24 @@ const WHOLE_WORD_MAX: usize = 4;
 
 impl ContextWords {
     pub(crate) fn new(words: &[&str]) -> Self {
+        let words: Vec<String> = words.iter().map(|word| folded(word)).collect();
+        let longest = words.iter().map(String::len).max().unwrap_or(0);
         let words = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::DFA))
+            .prefilter(false)
             .ascii_case_insensitive(true)
-            .build(words.iter().map(|word| folded(word)))
+            .build(words)
             .expect("a few dozen words fit an automaton");
-        Self { words }
+        Self { words, longest }
     }
 
     /// Whether one of the words ends within the last `bytes` of `text`.
     pub(crate) fn within(&self, text: &str, bytes: usize) -> bool {
-        self.nearest(text).is_some_and(|distance| distance <= bytes)
+        self.nearest(text, bytes).is_some()
     }
 
-    /// How many bytes behind the last of the words `text` ends.
-    pub(crate) fn nearest(&self, text: &str) -> Option<usize> {
+    /// How many bytes, at most `bytes`, behind the last of the words `text` ends.
+    pub(crate) fn nearest(&self, text: &str, bytes: usize) -> Option<usize> {
         let stands = |start: usize, end: usize| {
             // Arabic prefixes and suffixes are written on to the word.
             if !text[start..end].is_ascii() {
@@ -37,10 +42,13 @@ impl ContextWords {
             let follows = text[end..].chars().next().is_some_and(char::is_alphabetic);
             !joined_before(&text[..start]) && !(end - start <= WHOLE_WORD_MAX && follows)
         };
+        // Words are searched as bytes from wherever the longest could start.
+        let from = text.len().saturating_sub(bytes + self.longest);
         self.words
-            .find_overlapping_iter(text)
-            .filter(|found| stands(found.start(), found.end()))
-            .map(|found| text.len() - found.end())
+            .find_overlapping_iter(&text.as_bytes()[from..])
+            .map(|found| (from + found.start(), from + found.end()))
+            .filter(|(start, end)| text.len() - end <= bytes && stands(*start, *end))
+            .map(|(_, end)| text.len() - end)
             .last()
     }
 }

@@ -122,8 +122,17 @@ impl Hidden {
             self.visible = piece.chars().next_back().or(self.visible);
             return end;
         }
-        for (index, c) in piece.char_indices() {
+        let mut index = 0;
+        while let Some(c) = piece[index..].chars().next() {
+            if self.run.is_none() && self.split.is_none() && c.is_ascii() {
+                // Nothing is open: what is ASCII needs no look, but for its last character.
+                let ascii = ascii_prefix(&piece.as_bytes()[index..]);
+                index += ascii;
+                self.visible = Some(char::from(piece.as_bytes()[index - 1]));
+                continue;
+            }
             let at = start + index;
+            index += c.len_utf8();
             if is_invisible(c) {
                 self.extend_run(c, at, add);
                 continue;
@@ -208,6 +217,13 @@ impl Hidden {
             add(claim(SPLIT, split.span));
         }
     }
+}
+
+/// How many bytes at the start are ASCII.
+fn ascii_prefix(bytes: &[u8]) -> usize {
+    const CHUNK: usize = 32;
+    let chunks = bytes.chunks_exact(CHUNK).take_while(|chunk| chunk.is_ascii()).count() * CHUNK;
+    chunks + bytes[chunks..].iter().take_while(|b| b.is_ascii()).count()
 }
 
 fn claim(rule: usize, span: Range<usize>) -> Claim {

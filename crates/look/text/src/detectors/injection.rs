@@ -8,12 +8,12 @@
 //! Known misses: attacks without any of the words, and most languages besides English and Arabic.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
 
 use haris_domain::{Context, DetectionKind, Rule, Severity};
 use serde::Deserialize;
 
 use super::{Detector, Layer, Trigger};
+use crate::fnv::FnvState;
 use crate::spot::{Found, Spot};
 use crate::view::folded;
 
@@ -149,7 +149,7 @@ impl Detector for Injection {
     }
 
     fn trigger(&self) -> Trigger {
-        Trigger::Literals(self.literals.iter().map(|(literal, _)| literal.clone()).collect())
+        Trigger::Words(self.literals.iter().map(|(literal, _)| literal.clone()).collect())
     }
 
     fn reach(&self) -> usize {
@@ -414,30 +414,6 @@ impl Vocabulary {
         if let (Some(number), true) = (self.numbers.get(word), usize::from(found.count) < MEANINGS_MAX) {
             found.known[usize::from(found.count)] = *number;
             found.count += 1;
-        }
-    }
-}
-
-/// FNV-1a: words are short, and nobody can choose the table's keys.
-#[derive(Clone, Copy)]
-struct Fnv(u64);
-
-type FnvState = BuildHasherDefault<Fnv>;
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
         }
     }
 }

@@ -54,8 +54,13 @@ pub(crate) enum Trigger {
     Number,
     /// At each of these bytes.
     Byte(u8),
-    /// At each of these literals, ASCII letters of either case. They are given in folded form.
+    /// At each of these literals, ASCII letters of either case. They are given in folded form. One
+    /// that starts with an ASCII letter or digit is found at the start of words only.
     Literals(Vec<String>),
+    /// At each of these words; as literals, where they have other characters than ASCII letters.
+    Words(Vec<String>),
+    /// At each of these literals, inside words too.
+    Parts(Vec<String>),
 }
 
 /// Detections of different layers may lie over each other; within one, what lies inside another

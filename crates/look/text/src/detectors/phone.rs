@@ -16,6 +16,9 @@ const QATAR: [u8; 3] = [9, 7, 4];
 /// E.164 allows fifteen digits; `00` before them makes seventeen.
 const DIGITS_MAX: usize = 17;
 
+/// The shortest whole number: a Qatari one.
+const DIGITS_MIN: usize = 8;
+
 const SEPARATORS: &[u8] = b" -.()/\n\r\t";
 
 const CONTEXT_BYTES: usize = 56;
@@ -105,6 +108,10 @@ impl Detector for Phone {
             return None;
         }
         let number = Number::read(spot, DIGITS_MAX, SEPARATORS)?;
+        // Years and amounts leave here.
+        if number.digits().len() < DIGITS_MIN {
+            return None;
+        }
         let (end, score, why) = if prefix.contains('+') {
             international(spot, &number, 0).map(|end| (end, 980_000, "`+`, a country's code and its length"))
         } else if number.digits().starts_with(&[0, 0]) {

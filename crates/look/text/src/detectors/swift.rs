@@ -55,7 +55,7 @@ impl Detector for Swift {
     }
 
     fn trigger(&self) -> Trigger {
-        Trigger::Literals(self.literals.clone())
+        Trigger::Parts(self.literals.clone())
     }
 
     fn behind(&self) -> usize {

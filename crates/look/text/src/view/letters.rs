@@ -29,6 +29,11 @@ pub(super) fn fold(c: char) -> Folded {
     if matches!(c, '\u{c0}'..='\u{2ff}') {
         return Folded::Same;
     }
+    // So do Greek, Cyrillic, and the letters of Chinese, Japanese and Korean.
+    if matches!(c, '\u{370}'..='\u{52f}' | '\u{3041}'..='\u{3163}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
+    {
+        return Folded::Same;
+    }
     match c {
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => Folded::Char(' '),
         '\u{85}' | '\u{2028}' | '\u{2029}' => Folded::Char('\n'),
@@ -54,6 +59,7 @@ pub(super) fn fold(c: char) -> Folded {
         'ى' | 'ی' => Folded::Char('ي'),
         'ک' => Folded::Char('ك'),
         'ة' => Folded::Char('ه'),
+        '\u{621}'..='\u{63f}' | '\u{641}'..='\u{648}' | 'ي' => Folded::Same,
         _ => match digit_value(c) {
             Some(digit) if !c.is_ascii() => Folded::Char(char::from(b'0' + digit)),
             _ if compatibility(c) => Folded::Compatibility,

@@ -58,14 +58,20 @@ impl Folder {
                 self.after_latin = raw.as_bytes()[at - 1].is_ascii_alphabetic();
                 continue;
             }
+            let same = staying(&raw[at..]);
+            if same > 0 {
+                view.push_str(&raw[at..at + same]);
+                at += same;
+                self.after_latin = false;
+                continue;
+            }
             let before = view.len();
-            let Some(taken) = self.unit(&raw[at..], last, view) else { break };
-            let (view_len, unchanged) = (view.len() - before, view[before..] == raw[at..at + taken]);
-            if !unchanged {
-                map.edit(view_base + before, view_len, raw_base + at, taken);
+            let Some((taken, changed)) = self.unit(&raw[at..], last, view) else { break };
+            if changed {
+                map.edit(view_base + before, view.len() - before, raw_base + at, taken);
             }
             at += taken;
-            if view_len > 0 {
+            if view.len() > before {
                 self.after_latin = view.as_bytes()[view.len() - 1].is_ascii_alphabetic();
             }
         }
@@ -73,17 +79,18 @@ impl Folder {
     }
 
     /// Folds one unit at the start of `rest`, which starts with a backslash or a non-ASCII
-    /// character. `None` when more text is needed to tell.
-    fn unit(&self, rest: &str, last: bool, view: &mut String) -> Option<usize> {
+    /// character, and says how long it was and whether it reads differently now. `None` when more
+    /// text is needed to tell.
+    fn unit(&self, rest: &str, last: bool, view: &mut String) -> Option<(usize, bool)> {
         if rest.starts_with('\\') {
             return match escape::read(rest, last) {
                 escape::Escape::Char(c, taken) => {
                     push_folded(c, view);
-                    Some(taken)
+                    Some((taken, true))
                 }
                 escape::Escape::None => {
                     view.push('\\');
-                    Some(1)
+                    Some((1, false))
                 }
                 escape::Escape::NeedsMore => None,
             };
@@ -92,13 +99,12 @@ impl Folder {
         if letters::lookalike(c).is_some() {
             return self.lookalikes(rest, last, view);
         }
-        push_folded(c, view);
-        Some(c.len_utf8())
+        Some((c.len_utf8(), push_folded(c, view)))
     }
 
     /// A run of Cyrillic or Greek letters that touches a Latin letter is a Latin word in disguise:
     /// those of its letters that look Latin become so. A run that touches none is Russian or Greek.
-    fn lookalikes(&self, rest: &str, last: bool, view: &mut String) -> Option<usize> {
+    fn lookalikes(&self, rest: &str, last: bool, view: &mut String) -> Option<(usize, bool)> {
         let run: usize = rest
             .chars()
             .take(LOOKALIKE_RUN_CHARS_MAX)
@@ -110,17 +116,23 @@ impl Folder {
         if !disguise && next.is_none() && !last {
             return None;
         }
-        // Taken letter by letter, so that each keeps its own place in the map.
-        let c = rest.chars().next()?;
-        let latin = letters::lookalike(c).filter(|_| disguise);
-        view.push(latin.unwrap_or(c));
-        // A Russian word is left in one step: asking again at each letter would be quadratic.
         if !disguise {
-            view.push_str(&rest[c.len_utf8()..run]);
-            return Some(run);
+            // A Russian word is left in one step: asking again at each letter would be quadratic.
+            view.push_str(&rest[..run]);
+            return Some((run, false));
         }
-        Some(c.len_utf8())
+        // Letter by letter, so that each keeps its own place in the map.
+        let c = rest.chars().next()?;
+        let latin = letters::lookalike(c);
+        view.push(latin.unwrap_or(c));
+        Some((c.len_utf8(), latin.is_some()))
     }
+}
+
+/// How many bytes at the start are non-ASCII characters that stay as they are, whatever stands
+/// beside them.
+fn staying(text: &str) -> usize {
+    text.chars().take_while(|c| !c.is_ascii() && letters::stays(*c)).map(char::len_utf8).sum()
 }
 
 /// How many bytes at the start are ASCII without a backslash.
@@ -128,9 +140,13 @@ fn plain_ascii(bytes: &[u8]) -> usize {
     bytes.iter().position(|b| !b.is_ascii() || *b == b'\\').unwrap_or(bytes.len())
 }
 
-fn push_folded(c: char, view: &mut String) {
+/// Appends what `c` folds to, and says whether that is something else.
+fn push_folded(c: char, view: &mut String) -> bool {
     match letters::fold(c) {
-        Folded::Same => view.push(c),
+        Folded::Same => {
+            view.push(c);
+            return false;
+        }
         Folded::Gone => {}
         Folded::Char(folded) => view.push(folded),
         Folded::Compatibility => {
@@ -143,6 +159,7 @@ fn push_folded(c: char, view: &mut String) {
             }
         }
     }
+    true
 }
 
 /// The folded form of a pattern or context word, as detectors and rule files write them.
