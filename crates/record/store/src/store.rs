@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyPool, Executor, Row};
+use sqlx::{Any, AnyPool, Connection as _, Executor, Row};
 
 use crate::{Blobs, Engine, Folder, migrate};
 
@@ -201,6 +201,10 @@ async fn open_sqlite(path: &Path) -> Result<(AnyPool, AnyPool), OpenError> {
     let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     made.map_err(|source| io_error(path, source))?;
     let url = format!("sqlite:{}", escape(&path.to_string_lossy()));
+    // A pool tries again for minutes and then says only that it waited: a damaged file is named here.
+    let mut first = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await?;
+    sqlite_settings(&mut first, false).await?;
+    first.close().await?;
     let writers = AnyPoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)

@@ -2,7 +2,7 @@
 
 use haris_store::sqlx::{self, Row};
 use haris_store::testing::{ENGINES, Scratch};
-use haris_store::{Engine, OpenError, SCHEMA_VERSION, Value, insert};
+use haris_store::{Engine, OpenError, SCHEMA_VERSION, Store, StoreOptions, Value, insert};
 
 #[tokio::test]
 async fn a_database_is_migrated_once_and_a_newer_one_refused() {
@@ -139,4 +139,15 @@ async fn a_url_of_neither_engine_is_refused_without_its_password() {
     let options = haris_store::StoreOptions { sql: "mysql://user:secret@host/db".into(), ..scratch.options() };
     let refused = haris_store::Store::open(options).await.err().unwrap().to_string();
     assert!(refused.contains("mysql") && !refused.contains("secret"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_named_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("haris.db");
+    std::fs::write(&path, [0x5a; 4096]).unwrap();
+    let sql = format!("sqlite:{}", path.display());
+    let error = Store::open(StoreOptions { sql, blobs: folder.path().join("blobs") }).await.err().unwrap();
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(cause.contains("not a database"), "{error}: {cause}");
 }
