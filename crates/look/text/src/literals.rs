@@ -1,8 +1,8 @@
 //! All detectors' literals, looked for in one pass.
 //!
 //! A general automaton for a thousand literals in two scripts takes megabytes, and real prose
-//! misses the cache on every other byte. Here one bit per hash of three bytes (four kilobytes in
-//! all) dismisses nearly every place, and the rest is compared. Places come out in the order of
+//! misses the cache on every other byte. Here a few bits per hash of three bytes (four kilobytes a
+//! table) dismiss nearly every place, and the rest is compared. Places come out in the order of
 //! their starts, which is what a decision that must not depend on the chunking needs.
 
 use std::collections::{BTreeMap, HashMap};
@@ -42,6 +42,10 @@ pub(crate) struct Literals {
     at_start: Filter,
     /// Hashes of heads that count inside words.
     inside: Filter,
+    /// Hashes of heads of which there is nothing more to hash.
+    short: Filter,
+    /// Hashes of the three bytes from the second on. Half of all Arabic words start alike.
+    seconds: Filter,
     by_head: HashMap<[u8; HEAD], Range<u32>, FnvState>,
     longest: usize,
 }
@@ -69,10 +73,15 @@ impl Builder {
     pub(crate) fn build(self) -> Literals {
         let literals: Vec<Literal> =
             self.0.into_iter().map(|((bytes, place), owners)| Literal { bytes, place, owners }).collect();
-        let (mut at_start, mut inside) = (Filter::new(), Filter::new());
+        let (mut at_start, mut inside, mut short, mut seconds) =
+            (Filter::new(), Filter::new(), Filter::new(), Filter::new());
         let mut by_head: HashMap<[u8; HEAD], Range<u32>, FnvState> = HashMap::default();
-        let mut enter = |head: [u8; HEAD], index: u32, place: Place| {
+        let mut enter = |head: [u8; HEAD], index: u32, place: Place, second: Option<&[u8; HEAD]>| {
             at_start.insert(head);
+            match second {
+                Some(second) => seconds.insert(*second),
+                None => short.insert(head),
+            }
             if place == Place::Anywhere {
                 inside.insert(head);
             }
@@ -82,16 +91,16 @@ impl Builder {
         };
         for (index, Literal { bytes, place, .. }) in (0_u32..).zip(&literals) {
             if let Some(head) = bytes.first_chunk::<HEAD>() {
-                enter(*head, index, *place);
+                enter(*head, index, *place, bytes[1..].first_chunk::<HEAD>());
                 continue;
             }
             // A literal that is shorter than a head is compared under every head that it starts.
             for other in 0..=u8::MAX {
-                enter([bytes[0], *bytes.get(1).unwrap_or(&other), other], index, *place);
+                enter([bytes[0], *bytes.get(1).unwrap_or(&other), other], index, *place, None);
             }
         }
         let longest = literals.iter().map(|literal| literal.bytes.len()).max().unwrap_or(0);
-        Literals { literals, at_start, inside, by_head, longest }
+        Literals { literals, at_start, inside, short, seconds, by_head, longest }
     }
 }
 
@@ -104,17 +113,18 @@ impl Filter {
     }
 
     fn insert(&mut self, head: [u8; HEAD]) {
-        let bit = Self::hash(head);
+        let bit = head.into_iter().fold(0, Self::roll);
         self.0[bit / 64] |= 1 << (bit % 64);
     }
 
-    fn has(&self, head: [u8; HEAD]) -> bool {
-        let bit = Self::hash(head);
-        self.0[bit / 64] >> (bit % 64) & 1 != 0
+    fn has(&self, hash: usize) -> bool {
+        self.0[hash / 64] >> (hash % 64) & 1 != 0
     }
 
-    fn hash(head: [u8; HEAD]) -> usize {
-        (usize::from(head[0]) << 10 ^ usize::from(head[1]) << 5 ^ usize::from(head[2])) % FILTER_BITS
+    /// The hash of the last three bytes, from that of the three before: what is older is shifted
+    /// out. Of letters it keeps all five bits that tell them apart.
+    fn roll(hash: usize, byte: u8) -> usize {
+        (hash << 5 ^ usize::from(byte.to_ascii_lowercase())) % FILTER_BITS
     }
 }
 
@@ -131,24 +141,31 @@ impl Literals {
     ) -> usize {
         // Up to here every literal that starts would also end, and show what stands behind it.
         let sure = bytes.len().saturating_sub(self.longest.max(HEAD)).max(from);
-        for (at, head) in (from..sure).zip(bytes.get(from..).unwrap_or_default().windows(HEAD)) {
-            let head = [head[0].to_ascii_lowercase(), head[1].to_ascii_lowercase(), head[2].to_ascii_lowercase()];
-            if self.at_start.has(head) && (!inside_word(bytes, at) || self.inside.has(head)) {
-                self.compare(bytes, at, head, found);
+        let mut second = 0;
+        for byte in bytes.get(from..from + HEAD).unwrap_or_default() {
+            second = Filter::roll(second, *byte);
+        }
+        let fourths = bytes.get(from + HEAD..).unwrap_or_default();
+        for (at, fourth) in (from..sure).zip(fourths) {
+            let first = second;
+            second = Filter::roll(first, *fourth);
+            let hit = self.at_start.has(first) && (self.seconds.has(second) || self.short.has(first));
+            if hit && (!inside_word(bytes, at) || self.inside.has(first)) {
+                self.compare(bytes, at, found);
             }
         }
         for at in sure..bytes.len() {
             if !last && self.begins(bytes, at) {
                 return at;
             }
-            let byte = |index: usize| bytes.get(at + index).map_or(0, u8::to_ascii_lowercase);
-            self.compare(bytes, at, [byte(0), byte(1), byte(2)], found);
+            self.compare(bytes, at, found);
         }
         bytes.len()
     }
 
-    fn compare(&self, bytes: &[u8], at: usize, head: [u8; HEAD], found: &mut dyn FnMut(usize, usize, usize)) {
-        let Some(range) = self.by_head.get(&head) else { return };
+    fn compare(&self, bytes: &[u8], at: usize, found: &mut dyn FnMut(usize, usize, usize)) {
+        let byte = |index: usize| bytes.get(at + index).map_or(0, u8::to_ascii_lowercase);
+        let Some(range) = self.by_head.get(&[byte(0), byte(1), byte(2)]) else { return };
         let inside = inside_word(bytes, at);
         for literal in &self.literals[range.start as usize..range.end as usize] {
             let end = at + literal.bytes.len();

@@ -25,7 +25,7 @@ const REFERENCES: [&str; 2] = ["OWASP-LLM-2025:LLM01", "MITRE-ATLAS:AML.T0051"];
 const PHRASE_BYTES_MAX: usize = 320;
 
 /// Places in a phrase are kept in the bits of one integer.
-const WORDS_MAX: usize = 48;
+const WORDS_MAX: usize = 32;
 
 /// Between two words of a phrase stand at most this many bytes of spaces and marks.
 const BETWEEN_MAX: usize = 8;
@@ -95,8 +95,8 @@ pub(super) struct Injection {
 
 /// What a literal starts.
 enum Meaning {
-    /// Any of these phrases.
-    Phrases(Vec<usize>),
+    /// Any of these phrases, if one of the next `near` words may fill their second slot.
+    Phrases { own: Vec<usize>, seconds: Choices, near: usize },
     /// The marker of that rule.
     Marker(usize),
 }
@@ -116,7 +116,8 @@ impl Injection {
             }
             rules.push(rule.face.compile());
         }
-        let mut literals: Vec<_> = starts.into_iter().map(|(word, own)| (word, Meaning::Phrases(own))).collect();
+        let mut literals: Vec<_> =
+            starts.into_iter().map(|(word, own)| (word, Meaning::phrases(own, &phrases, &vocabulary))).collect();
         for marker in file.marker {
             literals.extend(marker.literals.iter().map(|literal| (folded(literal), Meaning::Marker(rules.len()))));
             rules.push(marker.face.compile());
@@ -175,12 +176,15 @@ impl Detector for Injection {
                 let on = self.rules[*rule].contexts.contains(&spot.context);
                 on.then_some((*rule, literal.len(), "a mark that only chat programs write"))?
             }
-            Meaning::Phrases(own) => {
+            Meaning::Phrases { own, seconds, near } => {
                 let starts = if literal.is_ascii() { !spot.joined_before() } else { starts_word(spot) };
                 if !starts {
                     return None;
                 }
                 let mut words = Words::new(spot, &self.vocabulary);
+                if !words.any_of(seconds, *near) {
+                    return None;
+                }
                 let (rule, end) = own.iter().map(|index| &self.phrases[*index]).find_map(|phrase| {
                     let on = self.rules[phrase.rule].contexts.contains(&spot.context);
                     if !on || phrase.opening && !opens(spot) {
@@ -192,6 +196,45 @@ impl Detector for Injection {
             }
         };
         Some(Found { start: 0, end, rule, kind: DetectionKind::Injection, score: self.rules[rule].score, why })
+    }
+}
+
+impl Meaning {
+    fn phrases(own: Vec<usize>, phrases: &[Phrase], vocabulary: &Vocabulary) -> Self {
+        let (mut seconds, mut near) = (Choices::default(), 1);
+        for phrase in own.iter().map(|index| &phrases[*index]) {
+            let first = vocabulary.longest_entry(phrase.slots[0].choice);
+            match phrase.slots.get(1) {
+                Some(slot) => {
+                    seconds.insert(slot.choice);
+                    near = near.max(first + slot.gap);
+                }
+                // Nothing follows that could fail.
+                None => seconds = Choices::all(),
+            }
+        }
+        Self::Phrases { own, seconds, near }
+    }
+}
+
+/// A set of choices.
+#[derive(Clone, Copy, Debug, Default)]
+struct Choices([u64; CHOICES_MAX / 64]);
+
+/// Phrases have fewer different slots than this.
+const CHOICES_MAX: usize = 512;
+
+impl Choices {
+    fn all() -> Self {
+        Self([u64::MAX; CHOICES_MAX / 64])
+    }
+
+    fn insert(&mut self, choice: usize) {
+        self.0[choice / 64] |= 1 << (choice % 64);
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
 }
 
@@ -275,6 +318,15 @@ impl<'a> Words<'a> {
         Some(self.read[index])
     }
 
+    /// Whether one of the `near` words behind the first starts an entry of one of `choices`.
+    fn any_of(&mut self, choices: &Choices, near: usize) -> bool {
+        let vocabulary = self.vocabulary;
+        (1..=near).map_while(|at| self.get(at)).any(|word| {
+            let known = &word.known[..usize::from(word.count)];
+            known.iter().any(|known| vocabulary.starts[usize::from(*known)].meets(choices))
+        })
+    }
+
     /// The words behind the entries of `choice` that match at word `at`, as bits.
     fn ends(&mut self, choice: usize, at: usize) -> u64 {
         let Some(word) = self.get(at) else { return 0 };
@@ -339,6 +391,8 @@ struct Vocabulary {
     words: Vec<String>,
     /// Per word: the entries that start with it, as their choice and their further words.
     entries: Vec<Vec<(usize, Vec<u16>)>>,
+    /// Per word: the choices of those entries.
+    starts: Vec<Choices>,
     /// Choices by how they are written: the same list in two phrases is one.
     choices: HashMap<String, usize>,
 }
@@ -353,6 +407,7 @@ impl Vocabulary {
             return *choice;
         }
         let choice = self.choices.len();
+        assert!(choice < CHOICES_MAX, "phrases have fewer different slots; a test reads the built-in rules");
         self.choices.insert(part.to_owned(), choice);
         for option in part.split('|') {
             match option.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
@@ -372,6 +427,7 @@ impl Vocabulary {
         let numbers: Vec<u16> = folded.split_whitespace().map(|word| self.number(word)).collect();
         if let Some((first, rest)) = numbers.split_first() {
             self.entries[usize::from(*first)].push((choice, rest.to_vec()));
+            self.starts[usize::from(*first)].insert(choice);
         }
     }
 
@@ -383,7 +439,14 @@ impl Vocabulary {
         self.numbers.insert(word.to_owned(), number);
         self.words.push(word.to_owned());
         self.entries.push(Vec::new());
+        self.starts.push(Choices::default());
         number
+    }
+
+    /// How many words the longest entry of `choice` has.
+    fn longest_entry(&self, choice: usize) -> usize {
+        let own = self.entries.iter().flatten().filter(|(other, _)| *other == choice);
+        own.map(|(_, rest)| 1 + rest.len()).max().unwrap_or(1)
     }
 
     /// The words that entries of `choice` start with.
