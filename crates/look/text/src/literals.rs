@@ -166,8 +166,12 @@ impl Literals {
     fn compare(&self, bytes: &[u8], at: usize, found: &mut dyn FnMut(usize, usize, usize)) {
         let byte = |index: usize| bytes.get(at + index).map_or(0, u8::to_ascii_lowercase);
         let Some(range) = self.by_head.get(&[byte(0), byte(1), byte(2)]) else { return };
+        let fourth = byte(HEAD);
         let inside = inside_word(bytes, at);
         for literal in &self.literals[range.start as usize..range.end as usize] {
+            if literal.bytes.get(HEAD).is_some_and(|own| *own != fourth) {
+                continue;
+            }
             let end = at + literal.bytes.len();
             let here = bytes.get(at..end).is_some_and(|text| text.eq_ignore_ascii_case(&literal.bytes));
             let goes_on = literal.place == Place::Word && bytes.get(end).is_some_and(u8::is_ascii_alphanumeric);

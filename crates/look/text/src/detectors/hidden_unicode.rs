@@ -227,8 +227,8 @@ fn ascii_prefix(bytes: &[u8]) -> usize {
 }
 
 fn claim(rule: usize, span: Range<usize>) -> Claim {
-    // A tag or an override is never an accident; a run may be a broken editor's.
-    let score = if matches!(rule, TAGS | OVERRIDE) { 990_000 } else { 900_000 };
+    // Tags, overrides and selectors in a row are never an accident; the rest may be a broken editor's.
+    let score = if matches!(rule, TAGS | OVERRIDE | SELECTORS) { 990_000 } else { 900_000 };
     let detection = Detection { rule: IDS[rule].into(), kind: DetectionKind::HiddenUnicode, span, score };
     Claim { layer: Layer::Hidden, rank: 0, detection, why: WHY[rule] }
 }

@@ -352,7 +352,7 @@ impl<'a> Words<'a> {
         let mut breaks = 0;
         loop {
             let c = self.spot.char(at)?;
-            if c.is_alphanumeric() {
+            if is_letter(c) {
                 break;
             }
             // A sentence ends at its mark before a space, a paragraph at its second line break.
@@ -371,7 +371,7 @@ impl<'a> Words<'a> {
             } else if byte.is_ascii() {
                 break;
             } else {
-                match self.spot.char(at).filter(|c| c.is_alphanumeric()) {
+                match self.spot.char(at).filter(|c| is_letter(*c)) {
                     Some(c) => at += c.len_utf8(),
                     None => break,
                 }
@@ -466,10 +466,11 @@ impl Vocabulary {
             self.note(lower, found);
             return;
         }
-        // Only the scripts of a few European words have cases; the rest is looked up as it is.
-        let lower_other = lower.to_lowercase();
-        for stem in forms(&lower_other) {
-            self.note(stem, found);
+        // Arabic has no cases; the other scripts of the lists do.
+        if word.starts_with(is_arabic) {
+            forms(lower).for_each(|form| self.note(form, found));
+        } else {
+            self.note(&lower.to_lowercase(), found);
         }
     }
 
@@ -484,14 +485,23 @@ impl Vocabulary {
 /// What Arabic writes on to the front of a word.
 const PREFIXES: &[&str] = &["وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ك", "ل"];
 
-/// The forms under which a word may be in a list: without what Arabic writes on to its front, and
+/// A letter of Arabic, as the folded view writes it.
+fn is_arabic(c: char) -> bool {
+    matches!(c, '\u{621}'..='\u{64a}')
+}
+
+/// Whether `c` belongs to a word. The tables behind `is_alphanumeric` are slow for Arabic.
+fn is_letter(c: char) -> bool {
+    is_arabic(c) || c.is_alphanumeric()
+}
+
+/// The forms under which an Arabic word may be in a list: without what Arabic writes on to its front, and
 /// without a short ending (a plural, a pronoun). The word itself comes first.
 fn forms(word: &str) -> impl Iterator<Item = &str> {
     const ENDING_CHARS_MAX: usize = 3;
-    let arabic = word.starts_with(|c| matches!(c, '\u{600}'..='\u{6ff}'));
-    let bare = PREFIXES.iter().filter(move |_| arabic).filter_map(move |prefix| word.strip_prefix(prefix));
+    let bare = PREFIXES.iter().filter_map(move |prefix| word.strip_prefix(prefix));
     std::iter::once(word).chain(bare).flat_map(move |stem| {
-        let endings = stem.char_indices().rev().take(if arabic { ENDING_CHARS_MAX } else { 0 });
+        let endings = stem.char_indices().rev().take(ENDING_CHARS_MAX);
         std::iter::once(stem).chain(endings.map(move |(end, _)| &stem[..end])).filter(|stem| !stem.is_empty())
     })
 }
@@ -499,7 +509,7 @@ fn forms(word: &str) -> impl Iterator<Item = &str> {
 /// Whether a word starts at the spot, up to the prefixes that Arabic writes on to it.
 fn starts_word(spot: &Spot<'_>) -> bool {
     let before = spot.before();
-    let letters = before.chars().rev().take(4).take_while(|c| c.is_alphanumeric()).map(char::len_utf8).sum::<usize>();
+    let letters = before.chars().rev().take(4).take_while(|c| is_letter(*c)).map(char::len_utf8).sum::<usize>();
     let start = &before[before.len() - letters..];
     start.is_empty() || PREFIXES.contains(&start)
 }
