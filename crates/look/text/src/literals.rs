@@ -30,8 +30,7 @@ pub(crate) enum Place {
 struct Literal {
     bytes: Vec<u8>,
     place: Place,
-    /// Lanes that want it, and the number under which each knows it.
-    owners: Vec<(usize, usize)>,
+    owners: Owners,
 }
 
 /// Literals and who wants to be asked about them.
@@ -52,7 +51,10 @@ pub(crate) struct Literals {
 
 /// Collects literals lane by lane.
 #[derive(Default)]
-pub(crate) struct Builder(BTreeMap<(Vec<u8>, Place), Vec<(usize, usize)>>);
+pub(crate) struct Builder(BTreeMap<(Vec<u8>, Place), Owners>);
+
+/// Lanes that want a literal, and the number under which each knows it.
+type Owners = Vec<(usize, usize)>;
 
 impl Builder {
     /// Adds the literals of `lane`, which knows each by its number.

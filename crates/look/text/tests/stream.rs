@@ -57,8 +57,8 @@ fn check(text: &str, chunks: &[&str], context: Context) {
             }
             Piece::Match { start, text, detections } => {
                 assert_eq!(*start, joined.len());
-                let union_start = detections.iter().map(|d| d.span.start).min().unwrap();
-                let union_end = detections.iter().map(|d| d.span.end).max().unwrap();
+                let union_start = detections.iter().map(|d| d.span.start).min().expect("a match has detections");
+                let union_end = detections.iter().map(|d| d.span.end).max().expect("a match has detections");
                 assert_eq!((union_start, union_end), (*start, start + text.len()));
                 joined.push_str(text);
                 redacted.push_str(&redact(text, *start, detections, |_| Verdict::Redact).0);

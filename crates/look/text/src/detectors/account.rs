@@ -10,6 +10,9 @@ use crate::spot::{Found, Spot};
 /// The word stands right before the number: `account number is: `.
 const CONTEXT_BYTES: usize = 26;
 
+/// `2025-01-27` is as long as an account number.
+const DATE: [usize; 3] = [4, 2, 2];
+
 pub(super) struct Account {
     account: ContextWords,
     registration: ContextWords,
@@ -95,10 +98,10 @@ impl Detector for Account {
         }
         let found = |rule, why| Some(Found { start: 0, end, rule, kind: DetectionKind::Account, score: 900_000, why });
         match number.digits().len() {
-            8..=17 if self.account.within(spot.before(), CONTEXT_BYTES) => {
+            8..=17 if number.shape(last) != DATE && self.account.within(spot.before(), CONTEXT_BYTES) => {
                 found(0, "a number after a word that says account")
             }
-            4..=10 if self.registration.within(spot.before(), CONTEXT_BYTES) => {
+            5..=10 if self.registration.within(spot.before(), CONTEXT_BYTES) => {
                 found(1, "a number after words that say commercial registration")
             }
             _ => None,

@@ -39,8 +39,11 @@ impl ContextWords {
             if !text[start..end].is_ascii() {
                 return true;
             }
-            let follows = text[end..].chars().next().is_some_and(char::is_alphabetic);
-            !joined_before(&text[..start]) && !(end - start <= WHOLE_WORD_MAX && follows)
+            // Longer ones may have a plural's ending: `accounts` is one, `accountant` is not.
+            let endings = usize::from(end - start > WHOLE_WORD_MAX);
+            let follows = text[end..].chars().nth(endings).is_some_and(char::is_alphabetic);
+            let follows = follows && text[end..].chars().take(endings).all(char::is_alphabetic);
+            !joined_before(&text[..start]) && !follows
         };
         // Words are searched as bytes from wherever the longest could start.
         let from = text.len().saturating_sub(bytes + self.longest);

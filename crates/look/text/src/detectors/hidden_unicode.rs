@@ -95,6 +95,7 @@ pub(crate) struct Hidden {
 }
 
 /// A run of invisible characters.
+#[derive(Default)]
 struct Run {
     span: Range<usize>,
     chars: usize,
@@ -162,15 +163,7 @@ impl Hidden {
             self.close_run(&run, None, add);
             self.visible = None;
         }
-        let run = self.run.get_or_insert_with(|| Run {
-            span: at..at,
-            chars: 0,
-            tags: 0,
-            overrides: 0,
-            selectors: 0,
-            hyphens: 0,
-            cancelled: false,
-        });
+        let run = self.run.get_or_insert_with(|| Run { span: at..at, ..Run::default() });
         run.span.end = end;
         run.chars += 1;
         run.cancelled = c == '\u{e007f}';
