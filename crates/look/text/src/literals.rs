@@ -46,7 +46,16 @@ pub(crate) struct Literals {
     /// Hashes of the three bytes from the second on. Half of all Arabic words start alike.
     seconds: Filter,
     by_head: HashMap<[u8; HEAD], Range<u32>, FnvState>,
+    /// What each byte can be the first of.
+    first: Box<[First; 256]>,
     longest: usize,
+}
+
+/// Whether literals start with a byte.
+#[derive(Clone, Copy, Default)]
+struct First {
+    at_start: bool,
+    inside: bool,
 }
 
 /// Collects literals lane by lane.
@@ -91,7 +100,10 @@ impl Builder {
             range.start = range.start.min(index);
             range.end = range.end.max(index + 1);
         };
+        let mut first = Box::new([First::default(); 256]);
         for (index, Literal { bytes, place, .. }) in (0_u32..).zip(&literals) {
+            first[usize::from(bytes[0])].at_start = true;
+            first[usize::from(bytes[0])].inside |= *place == Place::Anywhere;
             if let Some(head) = bytes.first_chunk::<HEAD>() {
                 enter(*head, index, *place, bytes[1..].first_chunk::<HEAD>());
                 continue;
@@ -102,7 +114,7 @@ impl Builder {
             }
         }
         let longest = literals.iter().map(|literal| literal.bytes.len()).max().unwrap_or(0);
-        Literals { literals, at_start, inside, short, seconds, by_head, longest }
+        Literals { literals, at_start, inside, short, seconds, by_head, first, longest }
     }
 }
 
@@ -157,12 +169,21 @@ impl Literals {
             }
         }
         for at in sure..bytes.len() {
+            if !self.may_start(bytes, at) {
+                continue;
+            }
             if !last && self.begins(bytes, at) {
                 return at;
             }
             self.compare(bytes, at, found);
         }
         bytes.len()
+    }
+
+    /// What one table tells of a place near the end, where there are no three bytes to hash.
+    fn may_start(&self, bytes: &[u8], at: usize) -> bool {
+        let first = &self.first[usize::from(bytes[at].to_ascii_lowercase())];
+        if inside_word(bytes, at) { first.inside } else { first.at_start }
     }
 
     fn compare(&self, bytes: &[u8], at: usize, found: &mut dyn FnMut(usize, usize, usize)) {
@@ -187,10 +208,11 @@ impl Literals {
 
     /// Whether the rest of `bytes` from `at` on is the beginning of a literal.
     fn begins(&self, bytes: &[u8], at: usize) -> bool {
-        let rest = bytes[at..].to_ascii_lowercase();
+        let rest = &bytes[at..];
         let inside = inside_word(bytes, at);
-        let first = self.literals.partition_point(|literal| literal.bytes < rest);
-        self.literals[first..].iter().take_while(|literal| literal.bytes.starts_with(&rest)).any(|literal| {
+        let lower = rest.to_ascii_lowercase();
+        let first = self.literals.partition_point(|literal| literal.bytes < lower);
+        self.literals[first..].iter().take_while(|literal| literal.bytes.starts_with(&lower)).any(|literal| {
             // A whole word ends where the byte behind it says so.
             let needed = literal.bytes.len() + usize::from(literal.place == Place::Word);
             needed > rest.len() && (!inside || literal.place == Place::Anywhere)

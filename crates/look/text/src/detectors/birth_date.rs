@@ -126,7 +126,7 @@ fn digits(spot: &Spot<'_>, at: usize) -> Option<(u32, usize)> {
     (end > at).then_some((value, end))
 }
 
-/// `26/02/1968`, `1968-02-26`, `2.26.68`.
+/// `23/11/1971`, `1971-11-23`, `11.23.71`.
 fn numeric(spot: &Spot<'_>) -> Option<usize> {
     let mut at = 0;
     let mut parts = [(0, 0); 3];
@@ -154,7 +154,7 @@ fn numeric(spot: &Spot<'_>) -> Option<usize> {
     ((day_first || month_first || year_first) && !spot.joined_at(at)).then_some(at)
 }
 
-/// `26 February 1968`, `26th Feb, 1968`.
+/// `23 November 1971`, `23rd Nov, 1971`.
 fn with_month(spot: &Spot<'_>) -> Option<usize> {
     let (day, mut at) = digits(spot, 0)?;
     if !(1..=31).contains(&day) {
