@@ -22,6 +22,7 @@ mod context_words;
 mod countries;
 mod number;
 mod secret_rules;
+mod vocabulary;
 
 use haris_domain::{Context, Rule, Severity};
 
