@@ -18,9 +18,10 @@ use crate::arguments::Rewriter;
 use crate::edit;
 use crate::found::Found;
 use crate::json::{self, Node};
+use crate::part::{Held, carries, envelope, find, frame, insert, lane_field};
 use crate::protocol::{Protocol, Usage};
 use crate::spelling;
-use crate::table::{Form, PlaceId, Step, Table, steps};
+use crate::table::{Form, PlaceId, Table};
 use crate::walk::{self, Flowing, Identifiers, Lanes, NotScanned, Repeated, Seen, Treatment};
 
 /// Texts in one answer: choices times fields times tool calls.
@@ -505,135 +506,5 @@ impl<'f> Flow<'f> {
         const BOUNDS: json::Bounds = json::Bounds { depth: 2, values: 64 };
         let envelope = self.envelope.as_deref().and_then(|bytes| json::parse(bytes, BOUNDS).ok());
         envelope.map_or_else(|| Node::Object(Vec::new()), Node::into_owned)
-    }
-}
-
-/// Text or entries that wait for their place.
-enum Held {
-    Text(String),
-    Entries(Vec<Node<'static>>),
-}
-
-impl Held {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Text(text) => text.is_empty(),
-            Self::Entries(entries) => entries.is_empty(),
-        }
-    }
-}
-
-/// One event, framed.
-fn frame(node: &Node<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"data: ");
-    json::write(node, out);
-    out.extend_from_slice(b"\n\n");
-}
-
-/// The members that every event of a stream repeats: its id, model and the like.
-fn envelope<'n>(node: &Node<'n>) -> Node<'n> {
-    let scalar = |value: &Node<'_>| matches!(value, Node::String(_) | Node::Number(_) | Node::Bool(_));
-    Node::Object(node.members().iter().filter(|(_, value)| scalar(value)).take(16).cloned().collect())
-}
-
-/// `choices[1].message.tool_calls[0].function.arguments`: the place with its lanes filled in.
-fn lane_field(path: &str, lanes: Lanes) -> String {
-    let mut out = path.replace(".delta", ".message");
-    for lane in lanes.into_iter().flatten() {
-        out = out.replacen("[#]", &format!("[{lane}]"), 1);
-    }
-    out
-}
-
-/// Whether an event already has a text (or entries) at that place.
-fn carries(node: &mut Node<'_>, path: &str, lanes: Lanes) -> bool {
-    match find(node, path, lanes) {
-        Some(Node::String(text)) => !text.is_empty(),
-        Some(Node::Array(entries)) => !entries.is_empty(),
-        _ => false,
-    }
-}
-
-fn find<'n, 'a>(node: &'n mut Node<'a>, path: &str, lanes: Lanes) -> Option<&'n mut Node<'a>> {
-    let mut lanes = lanes.into_iter().flatten();
-    let mut at = node;
-    for step in steps(path) {
-        at = match step {
-            Step::Name(name) => at.get_mut(name)?,
-            Step::EachByIndex => {
-                let lane = lanes.next()?;
-                let Node::Array(items) = at else { return None };
-                let position = items.iter().enumerate().position(|(i, item)| walk::own_index(item, i) == Some(lane))?;
-                &mut items[position]
-            }
-            Step::Each | Step::Map => return None,
-        };
-    }
-    Some(at)
-}
-
-/// Adds to the text or entries at that place, and makes the way there where it is missing.
-fn insert(node: &mut Node<'_>, path: &str, lanes: Lanes, held: Held) {
-    let mut lanes = lanes.into_iter().flatten();
-    let mut at = node;
-    for step in steps(path) {
-        at = match step {
-            Step::Name(name) => {
-                if !matches!(at, Node::Object(_)) {
-                    *at = Node::Object(Vec::new());
-                }
-                let Node::Object(members) = at else { return };
-                let position = members.iter().position(|(key, _)| key == name).unwrap_or_else(|| {
-                    members.push((name.to_owned().into(), Node::Null));
-                    members.len() - 1
-                });
-                &mut members[position].1
-            }
-            Step::EachByIndex => {
-                let Some(lane) = lanes.next() else { return };
-                if !matches!(at, Node::Array(_)) {
-                    *at = Node::Array(Vec::new());
-                }
-                let Node::Array(items) = at else { return };
-                let same = |(i, item): (usize, &Node<'_>)| walk::own_index(item, i) == Some(lane);
-                let position = items.iter().enumerate().position(same).unwrap_or_else(|| {
-                    let index = Node::Number(lane.to_string().into());
-                    items.push(Node::Object(vec![("index".into(), index)]));
-                    items.len() - 1
-                });
-                &mut items[position]
-            }
-            Step::Each | Step::Map => return,
-        };
-    }
-    match held {
-        Held::Text(text) => match at {
-            Node::String(there) => there.to_mut().push_str(&text),
-            _ => *at = Node::text(text),
-        },
-        Held::Entries(entries) => match at {
-            Node::Array(there) => there.extend(entries),
-            _ => *at = Node::Array(entries),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_is_built_along_its_path() {
-        let mut node = Node::Object(vec![("id".into(), Node::text("x"))]);
-        let path = "choices[#].delta.tool_calls[#].function.arguments";
-        insert(&mut node, path, [Some(1), Some(0)], Held::Text("{}".into()));
-        insert(&mut node, path, [Some(1), Some(2)], Held::Text("[".into()));
-        insert(&mut node, path, [Some(1), Some(2)], Held::Text("]".into()));
-        assert_eq!(
-            String::from_utf8(node.to_json()).unwrap(),
-            r#"{"id":"x","choices":[{"index":1,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}},{"index":2,"function":{"arguments":"[]"}}]}}]}"#
-        );
-        assert!(carries(&mut node, path, [Some(1), Some(2)]) && !carries(&mut node, path, [Some(0), Some(2)]));
-        assert_eq!(lane_field(path, [Some(1), Some(2)]), "choices[1].message.tool_calls[2].function.arguments");
     }
 }

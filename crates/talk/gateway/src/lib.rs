@@ -30,6 +30,8 @@ mod judge;
 mod limits;
 mod media;
 mod models;
+mod naming;
+mod part;
 mod problem;
 pub mod protocol;
 mod record;

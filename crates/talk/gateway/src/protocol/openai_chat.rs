@@ -235,7 +235,7 @@ impl Protocol for OpenAiChat {
             .iter()
             .enumerate()
             .filter(|(_, choice)| choice.get("finish_reason").is_some_and(|reason| *reason != Node::Null));
-        ended.filter_map(|(position, choice)| crate::walk::own_index(choice, position)).collect()
+        ended.filter_map(|(position, choice)| crate::naming::own_index(choice, position)).collect()
     }
 
     fn complete_part(&self, part: &mut Node<'_>) {
