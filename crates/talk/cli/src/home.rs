@@ -49,8 +49,17 @@ impl Folders {
             (Some(keys), _) => keys.clone(),
             (None, None) => base()?.join("haris-keys"),
             // Beside the data, never in it: a copy of the data must not carry its keys along.
-            (None, Some(data)) => beside(data),
+            (None, Some(data)) => beside(data)?,
         };
+        let inside = absolute(&keys)?.starts_with(absolute(&data)?);
+        if inside || within(&keys, &data) {
+            return Err(Failure::usage(format!(
+                "the keys ({}) would lie in the data directory ({}): a copy of the data must not carry its keys \
+                 along; give a --keys DIR elsewhere",
+                keys.display(),
+                data.display()
+            )));
+        }
         Ok(Self { data, keys })
     }
 
@@ -70,10 +79,30 @@ impl Folders {
     }
 }
 
-fn beside(data: &Path) -> PathBuf {
-    let mut name = data.file_name().unwrap_or_default().to_owned();
+/// `DATA-keys`, whatever way the data directory was named: `.` and `..` have no name of their own.
+fn beside(data: &Path) -> Result<PathBuf, Failure> {
+    let named = match data.canonicalize() {
+        Ok(real) if data.file_name().is_none() => real,
+        _ => absolute(data)?,
+    };
+    let Some(name) = named.file_name() else {
+        return Err(Failure::usage("the data directory has no name to put the keys beside: give --keys DIR"));
+    };
+    let mut name = name.to_owned();
     name.push("-keys");
-    data.with_file_name(name)
+    Ok(named.with_file_name(name))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|error| Failure::because(&format!("`{}` names no directory", path.display()), &error))
+}
+
+/// Whether `inner`, or as much of it as is there, lies in `outer`, once links are followed.
+fn within(inner: &Path, outer: &Path) -> bool {
+    let Ok(outer) = outer.canonicalize() else { return false };
+    let there = inner.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+    there.is_some_and(|there| there.starts_with(outer))
 }
 
 /// Everything one process holds of an installation.
@@ -338,7 +367,25 @@ mod tests {
 
     #[test]
     fn keys_lie_beside_the_data_never_in_it() {
-        assert_eq!(beside(Path::new("/srv/haris/data")), Path::new("/srv/haris/data-keys"));
+        assert_eq!(beside(Path::new("/srv/haris/data")).unwrap(), Path::new("/srv/haris/data-keys"));
+        let here = std::env::current_dir().unwrap();
+        let mut name = here.file_name().unwrap().to_owned();
+        name.push("-keys");
+        assert_eq!(beside(Path::new(".")).unwrap(), here.with_file_name(name));
+        assert!(beside(Path::new("/")).is_err());
+
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&data, dir.path().join("link")).unwrap();
+        let folders = |keys: &str| {
+            Folders::of(&Place { data: Some(data.clone()), keys: Some(dir.path().join(keys)), config: None })
+        };
+        for inside in ["data", "data/keys", "link/keys", "data/../data/k"] {
+            assert!(folders(inside).is_err(), "{inside}");
+        }
+        folders("data-keys").unwrap();
+        folders("keys").unwrap();
     }
 
     #[test]

@@ -28,6 +28,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use haris_domain::Digest;
 use haris_operations::{Refusal, RefusalCode};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Guards a bank's AI and proves that it did.
 #[derive(Parser)]
 #[command(name = "haris", version, arg_required_else_help = true)]

@@ -166,8 +166,12 @@ async fn open_doors(
         clock,
     };
 
-    let commands =
-        if practice { newcomer::three_commands(&context, &home.folders.data, &url).await? } else { String::new() };
+    let accepted = |key: &str| guard.callers.load().find(key).is_some();
+    let commands = if practice {
+        newcomer::three_commands(&context, &home.folders.data, &url, accepted).await?
+    } else {
+        String::new()
+    };
     let (stop, stopping) = watch::channel(false);
     let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
     // From here on nothing fails: what runs beside ends only when it is told to.

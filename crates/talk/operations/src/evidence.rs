@@ -1,7 +1,7 @@
 //! Evidence: what an auditor takes away, and the ledger's check of itself.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -116,7 +116,7 @@ pub fn clear_outgoing(data: &Path) -> std::io::Result<()> {
 }
 
 fn create(folder: &Path, path: &Path) -> std::io::Result<File> {
-    std::fs::create_dir_all(folder)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 

@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 use haris_domain::Actor;
+use haris_ledger::LedgerStatus;
 use haris_spool::Health;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::refusal::chain;
 use crate::{Approval, Context, GatewayStatus, Operation, OperationMeta, Refusal};
 
 /// Below this share of free space `status` asks for attention.
@@ -126,7 +128,21 @@ impl Operation for ShowStatus {
                 disk.path
             ));
         }
-        let ledger = context.ledger.status().await?;
+        let ledger = match context.ledger.status().await {
+            Ok(ledger) => ledger,
+            // Whoever looks because the database is away must learn just that.
+            Err(error) => {
+                attention.push(format!("ledger: the database does not answer: {}", chain(&error)));
+                LedgerStatus {
+                    engine: context.ledger.store().engine().name(),
+                    logs: Vec::new(),
+                    anchored: None,
+                    sealer_error: None,
+                    holds: Vec::new(),
+                    erasures_unfinished: 0,
+                }
+            }
+        };
         if let Some(error) = &ledger.sealer_error {
             attention.push(format!("ledger: nothing is sealed: {error}"));
         }
