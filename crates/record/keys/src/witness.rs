@@ -31,8 +31,7 @@ pub fn witness_signers(
     ml_dsa: bool,
 ) -> Result<Vec<Box<dyn Signer + Send + Sync>>, WitnessKeyError> {
     folder(dir)?;
-    let uses: &[Use] =
-        if ml_dsa { &[Use::WitnessEd25519, Use::WitnessMlDsa44] } else { &[Use::WitnessEd25519] };
+    let uses: &[Use] = if ml_dsa { &[Use::WitnessEd25519, Use::WitnessMlDsa44] } else { &[Use::WitnessEd25519] };
     let missing: Vec<Use> = uses.iter().copied().filter(|purpose| !purpose.file(dir).exists()).collect();
     make(dir, &missing)?;
     let ed25519 = Ed25519Signer::new(name, KeyKind::CosignatureEd25519, &*read(dir, Use::WitnessEd25519)?)?;

@@ -38,8 +38,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 
 /// Adds to the end of a file.
 pub(crate) fn append(path: &Path, bytes: &[u8], durable: bool) -> Result<(), DiskError> {
-    let mut file =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed("open", path))?;
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed("open", path))?;
     file.write_all(bytes).map_err(failed("write", path))?;
     if durable { file.sync_all().map_err(failed("sync", path)) } else { Ok(()) }
 }

@@ -30,7 +30,9 @@ impl Why {
     pub fn tells(self) -> &'static str {
         match self {
             Self::Fork => "the log signed two different roots for one size: it has two histories",
-            Self::Behind => "it has fewer entries than were cosigned: an old copy was put back, or an old checkpoint sent again",
+            Self::Behind => {
+                "it has fewer entries than were cosigned: an old copy was put back, or an old checkpoint sent again"
+            }
             Self::NotProven => "no valid proof came with it that it continues what was cosigned",
         }
     }

@@ -152,7 +152,9 @@ impl Witness {
             if origins.any(|other| other != origin) || logs.iter().any(|log| log.origin == origin) {
                 return Err(OpenError::Logs { why: format!("give the keys of `{origin}` together, and of it alone") });
             }
-            if let Some(own) = signers.iter().find(|own| keys.iter().any(|key| key.public_key() == own.key().public_key())) {
+            if let Some(own) =
+                signers.iter().find(|own| keys.iter().any(|key| key.public_key() == own.key().public_key()))
+            {
                 return Err(OpenError::Logs { why: format!("`{}` is this witness's own key", own.key().name()) });
             }
             let path = hex::encode(hash::sha256(origin.as_bytes()));
@@ -213,9 +215,8 @@ impl Witness {
             }
         };
         let (checkpoint, note) = (&new.checkpoint, &new.note);
-        let mut refuse = |why: Why| {
-            memory.refusals.keep(now, why, known.size, checkpoint, note).map_err(|error| chain(&error))
-        };
+        let mut refuse =
+            |why: Why| memory.refusals.keep(now, why, known.size, checkpoint, note).map_err(|error| chain(&error));
         let known_at_all = known.note.is_some();
         if known_at_all && checkpoint.size == known.size && checkpoint.root != known.root {
             refuse(Why::Fork)?;
@@ -322,12 +323,7 @@ impl Log {
 
 /// What the folder remembers. It must be a note that the log and this witness have signed: anything else is damage,
 /// and forgetting it would be a second first time.
-fn read_newest(
-    folder: &Path,
-    origin: &str,
-    keys: &[VerifierKey],
-    own: &[VerifierKey],
-) -> Result<Newest, OpenError> {
+fn read_newest(folder: &Path, origin: &str, keys: &[VerifierKey], own: &[VerifierKey]) -> Result<Newest, OpenError> {
     let path = folder.join("checkpoint");
     let damaged = |why: String| OpenError::Damaged { path: path.display().to_string(), why };
     let Some(bytes) = disk::read(&path, NOTE_BYTES_MAX as u64 + 1)? else { return Ok(Newest::nothing()) };
