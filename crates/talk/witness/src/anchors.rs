@@ -218,14 +218,11 @@ fn line(row: &CheckpointRow, now: Timestamp) -> Option<String> {
 fn append(path: &Path, line: &str, before: Option<Written>) -> io::Result<(Written, Option<String>)> {
     let mut file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
     let found = file.metadata()?;
-    let changed = before.and_then(|before| {
-        if (before.device, before.inode) != (found.dev(), found.ino()) {
-            Some("it is another file than before; was it moved, removed, or put back?".to_owned())
-        } else if found.len() < before.bytes {
-            Some(format!("it was cut from {} to {} bytes", before.bytes, found.len()))
-        } else {
-            None
-        }
+    // A file that takes the place of a removed one may even get its inode; then its length tells.
+    let same =
+        |before: &Written| (before.device, before.inode) == (found.dev(), found.ino()) && found.len() >= before.bytes;
+    let changed = before.filter(|before| !same(before)).map(|before| {
+        format!("it was replaced, removed or cut: {} bytes are there, {} were written", found.len(), before.bytes)
     });
     file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_data()?;
@@ -281,10 +278,10 @@ mod tests {
         assert_eq!(changed, None);
         std::fs::write(&path, "{\"n\":1}\n").unwrap();
         let (third, changed) = append(&path, "{\"n\":3}", Some(second)).unwrap();
-        assert!(changed.unwrap().contains("cut"));
+        assert!(changed.unwrap().contains("removed or cut"));
         std::fs::remove_file(&path).unwrap();
         let (_, changed) = append(&path, "{\"n\":4}", Some(third)).unwrap();
-        assert!(changed.unwrap().contains("another file"));
+        assert!(changed.unwrap().contains("removed or cut: 0 bytes"));
         assert!(append(dir.path(), "x", None).is_err());
     }
 
