@@ -19,6 +19,8 @@ mod serve;
 mod status;
 mod tables;
 mod why;
+mod witness;
+mod witnesses;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -67,6 +69,8 @@ enum Command {
     /// Upkeep of the tables that fold from the ledger.
     #[command(subcommand)]
     Db(tables::Command),
+    /// Cosigns checkpoints of other installations; runs apart from them.
+    Witness(witness::Arguments),
     /// A shell's completion script.
     Completions {
         /// Which shell.
@@ -153,6 +157,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Callers(command) => callers::run(command)?,
         Command::Ledger(command) => return ledger::run(command),
         Command::Db(command) => return tables::run(command),
+        Command::Witness(arguments) => witness::run(arguments)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "haris", &mut script);

@@ -19,7 +19,7 @@ use crate::gateway::{Gateway, answer, json};
 use crate::io::{Never, Reply, Response, Stall};
 use crate::problem::Problem;
 use crate::protocol::{self, PROTOCOLS, Protocol};
-use crate::{Caller, Counters, Wiring, models};
+use crate::{Caller, Counters, Wiring, models, receipt};
 
 /// The read buffer of a connection. Heads beyond it are refused by the HTTP library itself, so it is
 /// larger than the bound on headers, whose refusal explains itself.
@@ -237,7 +237,9 @@ impl Door {
             Err((problem, Some(rest))) => return self.refuse(&problem, protocol, &caller, rest).await,
             Err((problem, None)) => return gateway.refuse(&problem, protocol, Some(&caller), None).await,
         };
-        let exchange = Exchange { gateway: Arc::clone(gateway), protocol, caller, body: bytes, place, memory, started };
+        let wants_receipt = receipt::wanted(&head.headers);
+        let gateway = Arc::clone(gateway);
+        let exchange = Exchange { gateway, protocol, caller, body: bytes, place, memory, started, wants_receipt };
         let (reply, answered) = oneshot::channel();
         tokio::spawn(exchange.run(reply));
         answered.await.unwrap_or_else(|_| {

@@ -173,6 +173,16 @@ impl Upstreams {
     }
 }
 
+impl Outgoing {
+    /// A client for other calls than those to models, set up alike: proxy, certificate authorities, time to connect.
+    ///
+    /// # Errors
+    /// When the proxy or a CA bundle cannot be used.
+    pub fn client(&self, url: &Url) -> Result<Client, BadUpstreams> {
+        client(self, !is_loopback(url), url.scheme() == "https")
+    }
+}
+
 impl std::fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()

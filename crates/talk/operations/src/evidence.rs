@@ -81,6 +81,7 @@ impl Operation for ExportEvidence {
             with_payloads: input.with_payloads,
             made_by: format!("haris {}", env!("CARGO_PKG_VERSION")),
             actor: actor.clone(),
+            cosigners: context.cosigners.as_ref().map_or(0, haris_witnessing::Cosigners::keys),
         };
         in_order(what.from, what.to)?;
         let folder = context.data.join(OUTGOING);

@@ -5,6 +5,7 @@
 mod answers;
 mod fields;
 mod outgoing;
+mod receipts;
 mod record;
 mod requests;
 mod server;
