@@ -346,7 +346,7 @@ impl Course<'_> {
         let route = self.route;
         let verdict_of = move |detection: &Detection| route.verdict(Direction::Answer, detection);
         let treatment = crate::walk::Treatment { unknown: route.unknown_fields, media: route.media, request: false };
-        let flow = Flow::new(self.protocol, table, &self.gateway.wiring.engine, treatment, &verdict_of);
+        let flow = Flow::new(self.protocol, table, &self.gateway.wiring.engine, treatment, &verdict_of, ready.key());
         stream::run(self, Line::Streaming(parts), response, flow, ready, memory).await;
     }
 

@@ -14,6 +14,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CON
 use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Request, Response, Url};
 
+use crate::key;
 use crate::protocol::PROTOCOLS;
 
 /// A provider key. Shows nothing when printed.
@@ -213,39 +214,15 @@ impl Ready {
         self.client.execute(request).await
     }
 
-    /// Whether `bytes` hold the provider's key: no caller may see it, whatever an upstream echoes.
-    pub(crate) fn leaks_key(&self, bytes: &[u8]) -> bool {
-        // Shorter ones are placeholders such as `none`, and words of ordinary answers.
-        const KEY_BYTES_MIN: usize = 8;
-        let key = self.upstream.key.as_ref().map(|Secret(key)| key.trim().as_bytes());
-        let holds = |bytes: &[u8], key: &[u8]| memchr::memmem::find(bytes, key).is_some();
-        key.is_some_and(|key| {
-            key.len() >= KEY_BYTES_MIN
-                && (holds(bytes, key) || (memchr::memchr(b'\\', bytes).is_some() && holds(&unescaped(bytes), key)))
-        })
+    /// The provider's key as no caller may see it, if there is one worth looking for.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.upstream.key.as_ref().and_then(|Secret(key)| key::searchable(key))
     }
-}
 
-/// JSON text with its escapes of ASCII characters undone, so that an escaped key is found too. What is no such escape
-/// stays as it is: this text is only searched.
-fn unescaped(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(stop) = memchr::memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..stop]);
-        let escape = &rest[stop + 1..];
-        let hex = escape.get(1..5).filter(|_| escape[0] == b'u').and_then(|hex| std::str::from_utf8(hex).ok());
-        let code = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(u8::is_ascii);
-        let (byte, taken) = match (code, escape.first()) {
-            (Some(code), _) => (Some(code), 5),
-            (None, Some(plain @ (b'/' | b'"' | b'\\'))) => (Some(*plain), 1),
-            (None, _) => (Some(b'\\'), 0),
-        };
-        out.extend(byte);
-        rest = &escape[taken..];
+    /// Whether `bytes` hold the provider's key.
+    pub(crate) fn leaks_key(&self, bytes: &[u8]) -> bool {
+        self.key().is_some_and(|key| key::is_in(bytes, key))
     }
-    out.extend_from_slice(rest);
-    out
 }
 
 /// An encoding that the client did not decode.
