@@ -108,7 +108,7 @@ fn redacted(value: &Node<'_>, hit: &Hit, verdict: &dyn Fn(&Detection) -> Verdict
     let plain = |text: &str| redact(text, 0, &hit.detections, verdict).0;
     match (value, hit.shape) {
         (Node::String(text), Shape::Source) => {
-            Node::text(redact_source(&numbers::plain_source(text), &hit.detections, verdict))
+            Node::text(redact_source(&numbers::plain(text), &hit.detections, verdict))
         }
         (Node::String(text), Shape::Decoded) => Node::text(plain(&media::decoded(text).unwrap_or_default())),
         (Node::String(text), Shape::Wrapped(wrapping)) => match media::file(text) {

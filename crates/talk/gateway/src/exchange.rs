@@ -5,7 +5,7 @@
 //! durable before the first byte goes upstream, the answer's event before its last byte, or the
 //! block, reaches the caller.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -41,6 +41,8 @@ pub(crate) struct Exchange {
     pub(crate) place: Place,
     pub(crate) memory: MemoryLease,
     pub(crate) started: Instant,
+    /// The request's event, once it is durable.
+    pub(crate) recorded: Arc<OnceLock<EventId>>,
 }
 
 /// Where the answer goes.
@@ -141,6 +143,9 @@ impl Exchange {
         if !gateway.may_pass(recorded, route) {
             let _ = reply.send(answer(&Problem::audit_unavailable(), protocol, None));
             return;
+        }
+        if recorded {
+            let _ = self.recorded.set(id);
         }
         Counters::add(&wiring.counters.requests);
         match verdict {

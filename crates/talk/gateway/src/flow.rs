@@ -259,6 +259,11 @@ impl<'f> Flow<'f> {
         lanes.sort_unstable();
         lanes.dedup();
         let ended = lanes.into_iter().try_for_each(|lane| self.end_lane(lane, None, &mut parts, &mut redacted));
+        let texts = self.channels.iter().map(|channel| (channel.lanes[0], channel.original.as_str()));
+        let ended = ended.and_then(|()| match self.key {
+            Some(key) if key::is_in_texts(texts, key) => Err(BadStream::Key),
+            _ => Ok(()),
+        });
         if ended.is_ok() {
             self.emit(parts, out);
         }

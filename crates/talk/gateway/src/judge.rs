@@ -106,8 +106,7 @@ impl Answer<'_> {
         let mut seen =
             walk::walk(&self.gateway.wiring.engine, table, treatment, &node).expect("only walks of requests refuse");
         let ready = self.gateway.wiring.upstreams.ready(&self.route.upstream);
-        let leaks = |text: &str| ready.is_some_and(|ready| ready.leaks_key(text.as_bytes()));
-        if seen.bad_index || seen.said.iter().any(|(_, said)| leaks(said)) {
+        if seen.bad_index || ready.is_some_and(|ready| ready.leaks_key_in(&seen.said)) {
             return Judged::failed(unreadable(), Outcome::UpstreamError);
         }
         let verdict_of = |detection: &Detection| self.route.verdict(Direction::Answer, detection);

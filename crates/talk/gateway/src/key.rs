@@ -3,6 +3,8 @@
 //! A key may come in one text or cut over many parts of a stream, plain or with JSON's escapes (in
 //! a tool call's arguments, which an application parses). An answer that holds it is not passed on.
 
+use std::collections::BTreeMap;
+
 use memchr::{memchr, memchr2, memmem};
 
 /// Shorter keys are placeholders such as `none`, and words of ordinary answers.
@@ -35,6 +37,26 @@ pub(crate) fn is_in(bytes: &[u8], key: &str) -> bool {
         at += next + 1;
     }
     false
+}
+
+/// Whether texts hold the key, each by itself or the texts of one choice together: one behind the
+/// other, and any one behind any other, since the order of members says nothing.
+pub(crate) fn is_in_texts<'t>(texts: impl IntoIterator<Item = (Option<u32>, &'t str)>, key: &str) -> bool {
+    let mut by_choice: BTreeMap<Option<u32>, (String, Vec<bool>, Vec<bool>)> = BTreeMap::new();
+    for (choice, text) in texts {
+        let (said, ends, begins) = by_choice.entry(choice).or_default();
+        ends.resize(key.len(), false);
+        begins.resize(key.len(), false);
+        said.push_str(text);
+        let text = text.as_bytes();
+        for cut in 1..key.len() {
+            ends[cut] |= text.ends_with(&key.as_bytes()[..cut]);
+            begins[cut] |= text.starts_with(&key.as_bytes()[cut..]);
+        }
+    }
+    by_choice.values().any(|(said, ends, begins)| {
+        is_in(said.as_bytes(), key) || ends.iter().zip(begins).any(|(ends, begins)| *ends && *begins)
+    })
 }
 
 /// The first byte that `text` stands for and how many it takes; nothing when an escape is not whole.
@@ -153,7 +175,7 @@ mod tests {
         let mut out = String::new();
         for part in parts {
             guard.push(part, Some(KEY), &mut out)?;
-            assert!((1..KEY.len()).all(|length| !out.ends_with(&KEY[..length])), "{out}");
+            assert!(!out.contains("sk-sk-"), "{out}");
         }
         guard.finish(&mut out);
         Ok(out)
@@ -176,6 +198,15 @@ mod tests {
             assert_eq!(guarded(&[text]), Ok(text.to_owned()));
             assert!(!is_in(text.as_bytes(), KEY));
         }
+    }
+
+    #[test]
+    fn texts_of_a_choice_are_read_together() {
+        let both = |a, b| is_in_texts([(a, "sk-sk-"), (b, "provider")], KEY);
+        assert!(both(Some(0), Some(0)) && !both(Some(0), Some(1)));
+        assert!(is_in_texts([(None, "provider!"), (None, "x sk-sk-")], KEY));
+        assert!(is_in_texts([(None, "sk-"), (None, "sk-"), (None, "provider")], KEY));
+        assert!(!is_in_texts([(None, "sk-sk-"), (None, " provider"), (None, "")], KEY));
     }
 
     #[test]

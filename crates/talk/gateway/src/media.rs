@@ -84,7 +84,8 @@ pub(crate) fn wrap(value: &str, wrapping: Wrapping, text: &str) -> String {
 
 /// A URL without its percent-encoding, if it has one; also when that was applied twice.
 pub(crate) fn decoded(url: &str) -> Option<String> {
-    let once = |url: &str| memchr::memchr(b'%', url.as_bytes()).map(|_| String::from_utf8_lossy(&unescape(url)).into_owned());
+    let once =
+        |url: &str| memchr::memchr(b'%', url.as_bytes()).map(|_| String::from_utf8_lossy(&unescape(url)).into_owned());
     let first = once(url)?;
     let second = once(&first).unwrap_or(first);
     (second != url).then_some(second)
@@ -139,7 +140,7 @@ fn decode_base64(body: impl AsRef<[u8]>) -> Option<String> {
 }
 
 /// Percent-decoding; a stray `%` stays.
-fn unescape(body: &str) -> Vec<u8> {
+pub(crate) fn unescape(body: &str) -> Vec<u8> {
     let bytes = body.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -31,36 +31,6 @@ pub(crate) fn is_long(numbers: &str, fractions: bool) -> bool {
     false
 }
 
-/// One number, or several with whatever stands between them, each in plain decimal notation where
-/// that makes a difference.
-pub(crate) fn plain(numbers: &str) -> Cow<'_, str> {
-    if memchr::memchr3(b'.', b'e', b'E', numbers.as_bytes()).is_none() {
-        return Cow::Borrowed(numbers);
-    }
-    let mut out: Option<String> = None;
-    let mut done = 0;
-    let mut at = 0;
-    while at < numbers.len() {
-        let rest = &numbers[at..];
-        let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-        if let Some(form) = decimal(&rest[..length]) {
-            let out = out.get_or_insert_with(String::new);
-            out.push_str(&numbers[done..at]);
-            out.push_str(&form);
-            done = at + length;
-        }
-        at += length;
-        at += numbers[at..].chars().next().map_or(0, char::len_utf8);
-    }
-    match out {
-        None => Cow::Borrowed(numbers),
-        Some(mut out) => {
-            out.push_str(&numbers[done..]);
-            Cow::Owned(out)
-        }
-    }
-}
-
 fn is_part(c: char) -> bool {
     matches!(c, '0'..='9' | '.' | '+' | '-' | 'e' | 'E')
 }
@@ -98,14 +68,16 @@ fn decimal(number: &str) -> Option<String> {
     Some(form)
 }
 
-/// JSON source with its numbers in plain notation; strings in it stay as they are.
-pub(crate) fn plain_source(source: &str) -> Cow<'_, str> {
-    let pair = |two: &[u8]| two[0].is_ascii_digit() && matches!(two[1], b'.' | b'e' | b'E');
+/// JSON source (a number, an array of them, arguments) with its numbers in plain decimal notation
+/// where that makes a difference, and with a space where the comma between two could be read as part
+/// of a long one. Strings in it stay as they are.
+pub(crate) fn plain(source: &str) -> Cow<'_, str> {
+    let pair = |two: &[u8]| two[0].is_ascii_digit() && matches!(two[1], b'.' | b'e' | b'E' | b',');
     if !source.as_bytes().windows(2).any(pair) {
         return Cow::Borrowed(source);
     }
     let mut numbers = SourceNumbers::default();
-    let mut out = String::with_capacity(source.len());
+    let mut out = String::with_capacity(source.len() + 16);
     numbers.push(source, &mut out);
     numbers.finish(&mut out);
     Cow::Owned(out)
@@ -118,6 +90,18 @@ pub(crate) struct SourceNumbers {
     escaped: bool,
     /// A number whose end has not come.
     pending: String,
+    before: Before,
+}
+
+/// What stands right before a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Before {
+    #[default]
+    Other,
+    /// A number, long or not.
+    Number { is_long: bool },
+    /// A comma right behind a number.
+    Comma { is_long: bool },
 }
 
 impl SourceNumbers {
@@ -134,21 +118,34 @@ impl SourceNumbers {
                 if self.pending.len() > WORD_BYTES_MAX {
                     out.push_str(&self.pending);
                     self.pending.clear();
+                    self.before = Before::Other;
                 }
                 continue;
             }
             self.finish(out);
             out.push(c);
+            self.before = match self.before {
+                Before::Number { is_long } if c == ',' => Before::Comma { is_long },
+                _ => Before::Other,
+            };
             self.in_string = c == '"';
         }
     }
 
     /// The end of a number, or of the text.
     pub(crate) fn finish(&mut self, out: &mut String) {
-        if !self.pending.is_empty() {
-            out.push_str(&plain(&self.pending));
-            self.pending.clear();
+        if self.pending.is_empty() {
+            return;
         }
+        let form = decimal(&self.pending);
+        let form = form.as_deref().unwrap_or(&self.pending);
+        let long = is_long(form, false);
+        if matches!(self.before, Before::Comma { is_long } if is_long || long) {
+            out.push(' ');
+        }
+        out.push_str(form);
+        self.before = Before::Number { is_long: long };
+        self.pending.clear();
     }
 }
 
@@ -168,7 +165,8 @@ mod tests {
             ("0.000028463400123e15", "28463400123"),
             ("-28463400123.500", "-28463400123.5"),
             ("2.84634e10", "28463400000"),
-            ("[1, 2.8463400123e10,3.5]", "[1, 28463400123,3.5]"),
+            ("[1,2.8463400123e10,3.5]", "[1, 28463400123, 3.5]"),
+            ("[1,2, 28463400123,\"3\"]", "[1,2, 28463400123,\"3\"]"),
             // Nothing to gain.
             ("28463400123", "28463400123"),
             ("0.28463400123", "0.28463400123"),
@@ -185,10 +183,10 @@ mod tests {
     #[test]
     fn strings_in_source_are_no_numbers() {
         assert_eq!(
-            plain_source(r#"{"a":2.8463400123e10,"b":"2.8463400123e10 \" 28463400123.0","c":[28463400123.0]}"#),
+            plain(r#"{"a":2.8463400123e10,"b":"2.8463400123e10 \" 28463400123.0","c":[28463400123.0]}"#),
             r#"{"a":28463400123,"b":"2.8463400123e10 \" 28463400123.0","c":[28463400123]}"#
         );
-        assert_eq!(plain_source("28463400123.0"), "28463400123");
+        assert_eq!(plain("28463400123.0"), "28463400123");
     }
 
     #[test]
@@ -211,7 +209,7 @@ mod tests {
             numbers.push(&text, &mut whole);
             numbers.finish(&mut whole);
             prop_assert_eq!(&out, &whole);
-            prop_assert_eq!(plain_source(&text), whole);
+            prop_assert_eq!(plain(&text), whole);
         }
     }
 }

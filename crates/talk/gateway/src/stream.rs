@@ -94,8 +94,10 @@ pub(crate) async fn run(
         }
         _ => end,
     };
+    let is_bad = matches!(end, End::Bad(_));
     let (outcome, status, last) = conclude(&course, &mut flow, end, cut_mid_event);
-    if flow.is_blocked() {
+    // What was held when the upstream's answer turned out to be unusable stays here.
+    if flow.is_blocked() || is_bad {
         out.truncate(mark);
     }
     let recorded = write_record(&course, &mut flow, outcome, status, first_byte, stopped_reading).await;
@@ -182,7 +184,7 @@ fn reported(course: &Course<'_>, mut node: json::Node<'_>, ready: &Ready, found:
             worst = worst.max(action);
         }
     }
-    if worst == Verdict::Block || seen.said.iter().any(|(_, said)| ready.leaks_key(said.as_bytes())) {
+    if worst == Verdict::Block || ready.leaks_key_in(&seen.said) {
         return End::Bad(broken_off());
     }
     edit::apply(&mut node, &seen, &verdict_of);

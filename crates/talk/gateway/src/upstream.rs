@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Request, Response, Url};
 
 use crate::key;
+use crate::listing::Listing;
 use crate::protocol::PROTOCOLS;
 
 /// A provider key. Shows nothing when printed.
@@ -137,7 +138,9 @@ pub(crate) struct Ready {
     pub(crate) upstream: Upstream,
     client: Client,
     urls: Vec<(&'static str, Url)>,
+    models_url: Url,
     headers: HeaderMap,
+    pub(crate) listing: Listing,
 }
 
 impl Upstreams {
@@ -200,7 +203,17 @@ impl Ready {
             headers.insert(AUTHORIZATION, value);
         }
         let urls = PROTOCOLS.iter().map(|protocol| (protocol.path(), join(&upstream.url, protocol.path()))).collect();
-        Ok(Self { upstream, client, urls, headers })
+        let models_url = join(&upstream.url, "/v1/models");
+        Ok(Self { upstream, client, urls, models_url, headers, listing: Listing::default() })
+    }
+
+    /// Asks for the list of models.
+    pub(crate) async fn get_models(&self) -> Result<Response, reqwest::Error> {
+        let mut request = Request::new(Method::GET, self.models_url.clone());
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().remove(CONTENT_TYPE);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        self.client.execute(request).await
     }
 
     /// Sends a request. Dropping the future, or the response, cancels it.
@@ -217,6 +230,12 @@ impl Ready {
     /// The provider's key as no caller may see it, if there is one worth looking for.
     pub(crate) fn key(&self) -> Option<&str> {
         self.upstream.key.as_ref().and_then(|Secret(key)| key::searchable(key))
+    }
+
+    /// Whether an answer's texts hold the provider's key, each with its choice.
+    pub(crate) fn leaks_key_in(&self, texts: &[(Option<u32>, String)]) -> bool {
+        let texts = texts.iter().map(|(choice, text)| (*choice, text.as_str()));
+        self.key().is_some_and(|key| key::is_in_texts(texts, key))
     }
 
     /// Whether `bytes` hold the provider's key.

@@ -86,7 +86,7 @@ pub(crate) struct Seen {
     pub(crate) text_bytes: u64,
     /// An item has an `index` that is no plain number: readers would disagree where it belongs.
     pub(crate) bad_index: bool,
-    /// The texts of a whole answer, those of one choice behind each other.
+    /// The texts of a whole answer, each with its choice.
     pub(crate) said: Vec<(Option<u32>, String)>,
 }
 
@@ -385,7 +385,7 @@ impl Walk<'_> {
             Some(Form::Word(words)) if words.contains(&text) => {}
             Some(Form::Source) => {
                 self.say(text);
-                self.inspect(&numbers::plain_source(text), context, Shape::Source);
+                self.inspect(&numbers::plain(text), context, Shape::Source);
             }
             Some(Form::Media) => return self.media(text, context),
             Some(Form::Reference) => {
@@ -521,11 +521,7 @@ impl Walk<'_> {
         if self.treatment.request || self.repeated.is_some() {
             return;
         }
-        let lane = self.lanes[0];
-        match self.seen.said.iter_mut().find(|(known, _)| *known == lane) {
-            Some((_, said)) => said.push_str(text),
-            None => self.seen.said.push((lane, text.to_owned())),
-        }
+        self.seen.said.push((self.lanes[0], text.to_owned()));
     }
 
     fn opaque(&mut self, why: &'static str) -> Outcome {

@@ -27,7 +27,7 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn new(place: PlaceId, lanes: Lanes) -> Self {
-        Self { place, lanes, waiting: Node::Object(Vec::new()), waits: true }
+        Self { place, lanes, waiting: Node::Object(Vec::new()), waits: false }
     }
 
     /// Takes what an event has of this group out of it.
@@ -99,9 +99,9 @@ impl Appended {
             let Some(Node::Array(choices)) = node.get_mut(choices) else { continue };
             for (position, choice) in choices.iter_mut().enumerate() {
                 let Some(lane) = own_index(choice, position) else { continue };
-                let below = steps(path.trim_end_matches("[+]")).skip(2);
-                let found = below.fold(Some(choice), |at, step| match step {
-                    Step::Name(name) => at?.get_mut(name),
+                let mut below = steps(path.trim_end_matches("[+]")).skip(2);
+                let found = below.try_fold(choice, |at, step| match step {
+                    Step::Name(name) => at.get_mut(name),
                     _ => None,
                 });
                 if let Some(Node::Array(items)) = found {
@@ -134,7 +134,8 @@ impl List {
             match item.get("index") {
                 None | Some(Node::Null) => {}
                 Some(index) => {
-                    let next = index.as_u64().and_then(|index| u32::try_from(index).ok()).unwrap_or(0).saturating_add(1);
+                    let next =
+                        index.as_u64().and_then(|index| u32::try_from(index).ok()).unwrap_or(0).saturating_add(1);
                     self.count = self.count.max(next);
                     continue;
                 }
@@ -193,7 +194,10 @@ mod tests {
         assert_eq!(numbered(r#"[{"x":1},{"type":"a"}]"#), [0, 2]);
         assert_eq!(numbered(r#"[{"index":7}]"#), [7]);
         assert_eq!(numbered(r#"[{"type":"a"}]"#), [8]);
-        assert_eq!(appended.runs(Some(3)).iter().map(|(_, run)| run.clone()).collect::<Vec<_>>(), [vec![0, 8], vec![1, 2]]);
+        assert_eq!(
+            appended.runs(Some(3)).iter().map(|(_, run)| run.clone()).collect::<Vec<_>>(),
+            [vec![0, 8], vec![1, 2]]
+        );
         assert!(appended.runs(Some(0)).is_empty());
     }
 

@@ -30,7 +30,8 @@ impl Flow<'_> {
         let begins = |name: &&Flowing| {
             let known = self.channels.iter().find(|channel| channel.place == name.place && channel.lanes == name.lanes);
             let text = edit::find(node, &name.steps).and_then(Node::as_str).unwrap_or_default();
-            !text.is_empty() && known.is_some_and(|channel| channel.out > 0 && channel.original[channel.begins..] != *text)
+            !text.is_empty()
+                && known.is_some_and(|channel| channel.out > 0 && channel.original[channel.begins..] != *text)
         };
         let begun: Vec<_> = names.iter().filter(begins).map(group_of).collect();
         for name in names {
@@ -54,13 +55,7 @@ impl Flow<'_> {
         Ok(())
     }
 
-    fn name_part(
-        &mut self,
-        flow: &Flowing,
-        spoke: bool,
-        another: bool,
-        node: &mut Node<'_>,
-    ) -> Result<(), BadStream> {
+    fn name_part(&mut self, flow: &Flowing, spoke: bool, another: bool, node: &mut Node<'_>) -> Result<(), BadStream> {
         let Some(value) = edit::at(node, &flow.steps) else { return Ok(()) };
         let Node::String(text) = std::mem::replace(value, Node::Null) else { return Ok(()) };
         if text.is_empty() {
@@ -105,7 +100,6 @@ impl Flow<'_> {
             return Err(BadStream::TooManyTexts);
         }
         self.groups.push(Group::new(place, flow.lanes));
-        self.groups[self.groups.len() - 1].waits = false;
         Ok(self.groups.len() - 1)
     }
 
@@ -182,7 +176,8 @@ impl Flow<'_> {
             }
             for place in places {
                 let at = |item: &u32| {
-                    let same = |channel: &super::Channel| channel.place == place && channel.lanes == [lane, Some(*item)];
+                    let same =
+                        |channel: &super::Channel| channel.place == place && channel.lanes == [lane, Some(*item)];
                     self.channels.iter().position(same)
                 };
                 let indices: Vec<usize> = run.iter().filter_map(at).collect();

@@ -44,7 +44,12 @@ impl Spelt {
 
 impl Flow<'_> {
     /// Entries come in; those whose text is out may go.
-    pub(super) fn spell(&mut self, place: PlaceId, lanes: Lanes, entries: Node<'_>) -> Result<Node<'static>, BadStream> {
+    pub(super) fn spell(
+        &mut self,
+        place: PlaceId,
+        lanes: Lanes,
+        entries: Node<'_>,
+    ) -> Result<Node<'static>, BadStream> {
         let Node::Array(entries) = entries else { return Ok(Node::Null) };
         let same = |spelt: &Spelt| spelt.place == place && spelt.lanes == lanes;
         let index = match self.spellings.iter().position(same) {

@@ -5,8 +5,10 @@
 mod answers;
 mod fields;
 mod outgoing;
+mod places;
 mod record;
 mod requests;
 mod server;
+mod split;
 mod streams;
 mod support;
