@@ -5,7 +5,7 @@
 //! durable before the first byte goes upstream, the answer's event before its last byte, or the
 //! block, reaches the caller.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) started: Instant,
     /// Whether the caller asked for a receipt.
     pub(crate) wants_receipt: bool,
+    /// The request's event, once it is durable.
+    pub(crate) recorded: Arc<OnceLock<EventId>>,
 }
 
 /// Where the answer goes.
@@ -154,6 +156,9 @@ impl Exchange {
         if !gateway.may_pass(recorded.is_some(), route) {
             let _ = reply.send(answer(&Problem::audit_unavailable(), protocol, None));
             return;
+        }
+        if recorded {
+            let _ = self.recorded.set(id);
         }
         Counters::add(&wiring.counters.requests);
         match verdict {
@@ -372,7 +377,7 @@ impl Course<'_> {
         let route = self.route;
         let verdict_of = move |detection: &Detection| route.verdict(Direction::Answer, detection);
         let treatment = crate::walk::Treatment { unknown: route.unknown_fields, media: route.media, request: false };
-        let flow = Flow::new(self.protocol, table, &self.gateway.wiring.engine, treatment, &verdict_of);
+        let flow = Flow::new(self.protocol, table, &self.gateway.wiring.engine, treatment, &verdict_of, ready.key());
         stream::run(self, Line::Streaming(parts), response, flow, ready, memory).await;
     }
 

@@ -5,10 +5,11 @@ use crate::naming::own_index;
 use crate::table::{Step, steps};
 use crate::walk::Lanes;
 
-/// Text or entries that wait for their place.
+/// Text, entries or whole members that wait for their place.
 pub(crate) enum Held {
     Text(String),
     Entries(Vec<Node<'static>>),
+    Members(Node<'static>),
 }
 
 impl Held {
@@ -16,6 +17,7 @@ impl Held {
         match self {
             Self::Text(text) => text.is_empty(),
             Self::Entries(entries) => entries.is_empty(),
+            Self::Members(members) => members.members().is_empty(),
         }
     }
 }
@@ -37,7 +39,9 @@ pub(crate) fn envelope<'n>(node: &Node<'n>) -> Node<'n> {
 pub(crate) fn lane_field(path: &str, lanes: Lanes) -> String {
     let mut out = path.replace(".delta", ".message");
     for lane in lanes.into_iter().flatten() {
-        out = out.replacen("[#]", &format!("[{lane}]"), 1);
+        if let Some(mark) = out.find("[#]").or_else(|| out.find("[+]")) {
+            out.replace_range(mark..mark + 3, &format!("[{lane}]"));
+        }
     }
     out
 }
@@ -57,7 +61,7 @@ pub(crate) fn find<'n, 'a>(node: &'n mut Node<'a>, path: &str, lanes: Lanes) -> 
     for step in steps(path) {
         at = match step {
             Step::Name(name) => at.get_mut(name)?,
-            Step::EachByIndex => {
+            Step::EachByIndex(_) => {
                 let lane = lanes.next()?;
                 let Node::Array(items) = at else { return None };
                 let position = items.iter().enumerate().position(|(i, item)| own_index(item, i) == Some(lane))?;
@@ -86,7 +90,7 @@ pub(crate) fn insert(node: &mut Node<'_>, path: &str, lanes: Lanes, held: Held) 
                 });
                 &mut members[position].1
             }
-            Step::EachByIndex => {
+            Step::EachByIndex(_) => {
                 let Some(lane) = lanes.next() else { return };
                 if !matches!(at, Node::Array(_)) {
                     *at = Node::Array(Vec::new());
@@ -112,7 +116,55 @@ pub(crate) fn insert(node: &mut Node<'_>, path: &str, lanes: Lanes, held: Held) 
             Node::Array(there) => there.extend(entries),
             _ => *at = Node::Array(entries),
         },
+        Held::Members(members) => merge(at, members),
     }
+}
+
+/// Adds what came later to what came before.
+pub(crate) fn merge<'n>(into: &mut Node<'n>, from: Node<'n>) {
+    let (members, from) = match (into, from) {
+        (Node::Object(members), Node::Object(from)) => (members, from),
+        (Node::String(before), Node::String(more)) => {
+            // Servers repeat words such as `function`; other strings come in parts.
+            if *before != more {
+                before.to_mut().push_str(&more);
+            }
+            return;
+        }
+        (_, Node::Null) => return,
+        (into, from) => {
+            *into = from;
+            return;
+        }
+    };
+    for (key, value) in from {
+        match members.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => merge(known, value),
+            None => members.push((key, value)),
+        }
+    }
+}
+
+/// Whether something can be put at that place without taking away what is there.
+pub(crate) fn has_room(node: &Node<'_>, path: &str, lanes: Lanes) -> bool {
+    let mut lanes = lanes.into_iter().flatten();
+    let mut at = node;
+    for step in steps(path) {
+        let next = match (step, at) {
+            (_, Node::Null) => return true,
+            (Step::Name(name), Node::Object(_)) => at.get(name),
+            (Step::EachByIndex(_), Node::Array(items)) => {
+                let lane = lanes.next();
+                items.iter().enumerate().find(|(i, item)| own_index(item, *i) == lane).map(|(_, item)| item)
+            }
+            _ => return false,
+        };
+        match next {
+            Some(next) => at = next,
+            None => return true,
+        }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -130,6 +182,7 @@ mod tests {
             String::from_utf8(node.to_json()).unwrap(),
             r#"{"id":"x","choices":[{"index":1,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}},{"index":2,"function":{"arguments":"[]"}}]}}]}"#
         );
+        assert!(has_room(&node, path, [Some(1), Some(0)]) && !has_room(&node, "id.x", [None; 2]));
         assert!(carries(&mut node, path, [Some(1), Some(2)]) && !carries(&mut node, path, [Some(0), Some(2)]));
         assert_eq!(lane_field(path, [Some(1), Some(2)]), "choices[1].message.tool_calls[2].function.arguments");
     }
