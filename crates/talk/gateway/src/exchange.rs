@@ -157,7 +157,7 @@ impl Exchange {
             let _ = reply.send(answer(&Problem::audit_unavailable(), protocol, None));
             return;
         }
-        if recorded {
+        if recorded.is_some() {
             let _ = self.recorded.set(id);
         }
         Counters::add(&wiring.counters.requests);
