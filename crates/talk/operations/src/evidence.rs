@@ -84,6 +84,10 @@ impl Operation for ExportEvidence {
             cosigners: context.cosigners.as_ref().map_or(0, haris_witnessing::Cosigners::keys),
         };
         in_order(what.from, what.to)?;
+        // What was acknowledged before somebody asked belongs in: it may still lie in a spool.
+        for (name, spool) in &context.spools {
+            context.ledger.drain(spool, name).await.map_err(|error| Refusal::internal(&error))?;
+        }
         let folder = context.data.join(OUTGOING);
         let path = folder.join(format!("{}.zip", EventId::now(now)));
         let file = create(&folder, &path).map_err(|error| Refusal::internal(&error))?;
