@@ -31,8 +31,8 @@ const WITNESSES_WAIT: Duration = Duration::from_secs(3);
 
 /// What to do when a witness knows a longer or another history.
 const CONTRADICTED: &str = "Nothing was signed. Stop whatever else runs with these keys. If this is a restored copy, \
-     restore the newest one, or fetch the missing tiles from the mirror; if there is none, close this log and open a \
-     successor that names the last witnessed checkpoint. docs/trust.md says what each means for an auditor";
+     restore the newest one; without it this log cannot go on under these keys: start a new data directory with new \
+     keys, and keep this one as it is. docs/trust.md says what that means for an auditor";
 
 /// The file that names an installation.
 const NODE: &str = "node";
