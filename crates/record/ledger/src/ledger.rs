@@ -1,6 +1,7 @@
 //! The handle, and what must hold before it is given out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -64,9 +65,8 @@ pub(crate) struct Inner {
     pub(crate) barred: Mutex<Option<String>>,
     /// Keys of the witnesses that this installation is told of, for checking what is on record of them.
     pub(crate) witness_keys: Mutex<Vec<VerifierKey>>,
-    /// Leaf hashes of what this process appended and nobody sealed yet, so that a row which was changed together with
-    /// its recorded hash is still caught.
-    pub(crate) unsealed: Mutex<[BTreeMap<u64, Hash>; 2]>,
+    /// What this process appended and nobody sealed yet: it is sealed as it was appended, whatever became of its row.
+    pub(crate) unsealed: Mutex<[Unsealed; 2]>,
 }
 
 /// What names a log and signs for it.
@@ -76,8 +76,46 @@ pub(crate) struct LogFace {
     pub(crate) verifier_keys: Vec<VerifierKey>,
 }
 
-/// When another process seals, nobody here takes the hashes out again: 64 Ki of them are 4 MiB at most.
-const UNSEALED_MAX: usize = 1 << 16;
+/// Leaves on their way to the sealer, by index.
+#[derive(Default)]
+pub(crate) struct Unsealed {
+    leaves: BTreeMap<u64, (Hash, Vec<u8>)>,
+    bytes: usize,
+}
+
+/// While nobody here seals (another process does, or the disk is full), rows are what is sealed from: so much is held
+/// in memory and no more.
+const UNSEALED_BYTES_MAX: usize = 8 << 20;
+
+impl Unsealed {
+    fn insert(&mut self, index: u64, hash: Hash, leaf: &[u8]) {
+        if self.bytes + leaf.len() <= UNSEALED_BYTES_MAX {
+            self.bytes += leaf.len();
+            self.leaves.insert(index, (hash, leaf.to_vec()));
+        }
+    }
+
+    /// Takes out the leaves of `range`, if every one is there.
+    pub(crate) fn take(&mut self, range: Range<u64>) -> Option<Vec<(Hash, Vec<u8>)>> {
+        let is_whole = self.leaves.range(range.clone()).count() as u64 == range.end - range.start;
+        is_whole.then(|| range.map_while(|index| self.remove(index)).collect())
+    }
+
+    /// Lets go of the leaves before `index`.
+    pub(crate) fn forget_before(&mut self, index: u64) {
+        while let Some((&first, _)) = self.leaves.first_key_value()
+            && first < index
+        {
+            self.remove(first);
+        }
+    }
+
+    fn remove(&mut self, index: u64) -> Option<(Hash, Vec<u8>)> {
+        let leaf = self.leaves.remove(&index)?;
+        self.bytes -= leaf.1.len();
+        Some(leaf)
+    }
+}
 
 impl Ledger {
     /// Opens the ledger, creating it at the first start.
@@ -130,7 +168,7 @@ impl Ledger {
             cosigned: watch::Sender::new(0),
             barred: Mutex::new(None),
             witness_keys: Mutex::new(Vec::new()),
-            unsealed: Mutex::new([BTreeMap::new(), BTreeMap::new()]),
+            unsealed: Mutex::default(),
         }));
         let stale = ledger.prepare_projections().await?;
         let recorded = if recorded.is_empty() { ledger.create(now).await? } else { recorded };
@@ -216,14 +254,11 @@ impl Ledger {
         &self.0.logs[log as usize]
     }
 
-    /// Keeps the hashes of what was appended until the sealer comes to it.
+    /// Keeps what was appended until the sealer comes to it.
     pub(crate) fn remember(&self, entries: &[Entry<'_>], places: &[(Log, u64)]) {
         let mut unsealed = self.0.unsealed.lock();
         for (entry, (log, index)) in entries.iter().zip(places) {
-            let hashes = &mut unsealed[*log as usize];
-            if hashes.len() < UNSEALED_MAX {
-                hashes.insert(*index, entry.hash);
-            }
+            unsealed[*log as usize].insert(*index, entry.hash, &entry.leaf.bytes);
         }
     }
 }

@@ -238,7 +238,8 @@ async fn open_sqlite(path: &Path) -> Result<(AnyPool, AnyPool), OpenError> {
 async fn sqlite_settings(connection: &mut sqlx::AnyConnection, reader: bool) -> Result<(), sqlx::Error> {
     // FULL: a commit is on the disk when it returns. temp_store: what SQLite spills never reaches
     // a temporary file. secure_delete: a destroyed key leaves no bytes in free pages.
-    let settings = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; \
+    // page_size: of a new database. Events are longer than a kilobyte, and pages are what is written.
+    let settings = "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; \
         PRAGMA foreign_keys=ON; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;";
     connection.execute(settings).await?;
     if reader {
