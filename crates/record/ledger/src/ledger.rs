@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::append::{Along, Direct, Entry};
-use crate::seal::Sealer;
+use crate::seal::{ENTRIES_PER_ROUND, Sealer};
 use crate::{LogTiles, OpenError, Projection, anchor, hold, process};
 
 /// What a ledger is opened with.
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) destroying: AsyncMutex<()>,
     /// Told of each append.
     pub(crate) appended: Notify,
+    /// Told when a whole round waits for the sealer.
+    pub(crate) ripe: Notify,
     /// Counts rounds that sealed something.
     pub(crate) sealed: watch::Sender<u64>,
     /// Counts cosignatures that came in.
@@ -164,6 +166,7 @@ impl Ledger {
             sealer_error: Mutex::new(None),
             destroying: AsyncMutex::new(()),
             appended: Notify::new(),
+            ripe: Notify::new(),
             sealed: watch::Sender::new(0),
             cosigned: watch::Sender::new(0),
             barred: Mutex::new(None),
@@ -259,6 +262,9 @@ impl Ledger {
         let mut unsealed = self.0.unsealed.lock();
         for (entry, (log, index)) in entries.iter().zip(places) {
             unsealed[*log as usize].insert(*index, entry.hash, &entry.leaf.bytes);
+        }
+        if unsealed.iter().any(|log| log.leaves.len() as u64 >= ENTRIES_PER_ROUND) {
+            self.0.ripe.notify_one();
         }
     }
 }

@@ -60,7 +60,7 @@ struct Edge {
 }
 
 /// Entries of one checkpoint: bounds what a round holds in memory when there is much to catch up with.
-const ENTRIES_PER_ROUND: u64 = 4_096;
+pub(crate) const ENTRIES_PER_ROUND: u64 = 2_048;
 /// How often the traffic log is anchored in the evidence log while it grows.
 const ANCHOR_EVERY_MICROS: i64 = 5 * 60 * 1_000_000;
 /// New events gather this long, so that a burst makes one checkpoint; well within the second that is promised.
@@ -121,7 +121,10 @@ impl Ledger {
     pub async fn run_sealer(&self, clock: fn() -> Timestamp, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow_and_update() {
             tokio::select! {
-                () = self.inner().appended.notified() => tokio::time::sleep(GATHER).await,
+                () = self.inner().appended.notified() => tokio::select! {
+                    () = tokio::time::sleep(GATHER) => {}
+                    () = self.inner().ripe.notified() => {}
+                },
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 changed = stop.changed() => if changed.is_err() { break },
             }
@@ -309,14 +312,12 @@ fn read_edge(tiles: &LogTiles, size: u64, root: &Hash) -> Result<Edge, ReadError
 /// then, so the hash recorded with it and its form must hold.
 fn check_rows(log: Log, range: Range<u64>, rows: Vec<EventRow>) -> Result<Vec<(Hash, Vec<u8>)>, SealError> {
     let refuse = |index: u64, why: String| Err(SealError::Row { log, index, why });
-    if let Some(index) = range.clone().nth(rows.len()) {
-        return refuse(index, "its row is missing".into());
-    }
     let mut leaves = Vec::with_capacity(rows.len());
-    for (index, row) in range.zip(rows) {
-        if row.index != index {
+    let mut rows = rows.into_iter();
+    for index in range {
+        let Some(row) = rows.next().filter(|row| row.index == index) else {
             return refuse(index, "its row is missing".into());
-        }
+        };
         let hash = leaf_hash(&row.bytes);
         if hash != *row.leaf_hash {
             return refuse(index, "its bytes differ from the hash recorded with them".into());

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use crate::{Ledger, ReadError, ShipError};
 
 /// One transaction's worth: long enough to share its sync, short enough that a command waits little behind it.
-const RECORDS_PER_BATCH: usize = 500;
+const RECORDS_PER_BATCH: usize = 250;
 /// What of a spool is held in memory at once.
-const BYTES_PER_BATCH: usize = 8 << 20;
+const BYTES_PER_BATCH: usize = 4 << 20;
 /// After an error, before trying again. The events wait in the spool meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Requests that finish together are shipped together: a batch costs two syncs however long it is.
