@@ -31,7 +31,7 @@ use haris_domain::Digest;
 use haris_operations::{Refusal, RefusalCode};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Guards a bank's AI and proves that it did.
 #[derive(Parser)]
