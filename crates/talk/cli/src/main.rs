@@ -5,6 +5,7 @@
 
 mod callers;
 mod config;
+mod country;
 mod door;
 mod events;
 mod guard;
