@@ -255,14 +255,19 @@ impl Ledger {
             let Some(row) = recorded else { continue };
             let before = self.checkpoint_before(log, row.size).await?;
             let note = self.cosigned_note(&row).await?;
-            self.blocking(move |blobs| {
+            let done = self.blocking(move |blobs| {
                 if published.as_deref() != Some(note.as_bytes()) {
                     blobs.put(&tiles.path("checkpoint"), note.as_bytes())?;
                 }
                 remove_superseded(blobs, &tiles, before, row.size)
-            })
-            .await
-            .map_err(ReadError::from)?;
+            });
+            match done.await {
+                // The copy stays behind its row until the next seal.
+                Err(error) if haris_store::is_no_room(&error) => {
+                    tracing::error!(%error, "no room to publish a checkpoint")
+                }
+                done => done.map_err(ReadError::from)?,
+            }
         }
         Ok(())
     }

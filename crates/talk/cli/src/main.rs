@@ -5,16 +5,19 @@
 
 mod callers;
 mod config;
+mod country;
 mod door;
 mod events;
 mod guard;
 mod home;
 mod inspect;
+mod interrupted;
 mod ledger;
 mod newcomer;
 mod output;
 mod progress;
 mod remote;
+mod room;
 mod serve;
 mod status;
 mod tables;
