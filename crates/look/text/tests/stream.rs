@@ -279,9 +279,6 @@ fn work_is_linear_on_hostile_text() {
         "born 1",
         "CVV ",
         "10.",
-        "swift ",
-        "key ",
-        "0",
         "order 28463400123 ",
         "password for a ",
         "Basic QUJD",
@@ -289,6 +286,9 @@ fn work_is_linear_on_hostile_text() {
         "OTP is ",
         "4111,",
         "4111_",
+        "swift ",
+        "key ",
+        "0",
     ] {
         let text = unit.repeat(BYTES / 8 / unit.len());
         let streamed = stream(by_char(&text), Context::Document);
