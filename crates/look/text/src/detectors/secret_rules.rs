@@ -175,7 +175,7 @@ pub(super) fn is_placeholder(text: &str, words: &aho_corasick::AhoCorasick) -> b
     }
     // In a long random value, four letters make a word by chance, and zeros in Base64 are a row of `A`.
     let long = bytes.len() > 64;
-    let counts = |b: u8| !b"-=".contains(&b) && !(long && b == b'A');
+    let counts = |b: u8| !(b"-=".contains(&b) || long && b == b'A');
     let repeats = bytes.windows(REPEAT_MIN).any(|window| counts(window[0]) && window.iter().all(|b| *b == window[0]));
     repeats || words.find_iter(text).any(|word| !long || word.len() > 5)
 }
