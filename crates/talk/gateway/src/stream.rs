@@ -157,7 +157,7 @@ pub(crate) async fn run(
         out.extend_from_slice(&last);
     } else {
         out.truncate(mark);
-        out.extend_from_slice(&course.protocol.problem_event(&Problem::audit_unavailable(), Some(course.request)));
+        out.extend_from_slice(&course.protocol.problem_event(&Problem::audit_unavailable(), course.trace.event()));
     }
     let _ = send(&course, &mut line, out).await;
 }
@@ -245,10 +245,13 @@ fn reported(course: &Course<'_>, mut node: json::Node<'_>, ready: &Ready, found:
 
 /// What the caller gets last, and what the record calls it.
 fn conclude(course: &Course<'_>, flow: &mut Flow<'_>, end: End, cut_mid_event: bool) -> (Outcome, u16, Vec<u8>) {
-    let event = |problem: &Problem| course.protocol.problem_event(problem, Some(course.request));
+    let event = |problem: &Problem| {
+        let event = course.trace.event();
+        course.protocol.problem_event(&problem.pointing_to(event), event)
+    };
     if flow.is_blocked() {
         // Also when the caller left meanwhile: the block is what the record must say.
-        return (Outcome::Blocked, 400, event(&blocked(&flow.found, course.request, "answer")));
+        return (Outcome::Blocked, 400, event(&blocked(&flow.found, "answer")));
     }
     match end {
         End::Closed if cut_mid_event || !flow.is_complete() => (Outcome::UpstreamError, 502, event(&broken_off())),
