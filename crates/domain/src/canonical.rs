@@ -309,8 +309,14 @@ mod tests {
     /// Pieces of JSON in any order: mostly not canonical, often nearly so.
     fn json_like() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
-            Just("null".to_owned()), Just("true".to_owned()), Just("-0".to_owned()), Just("01".to_owned()), Just("1.0".to_owned()),
-            any::<i64>().prop_map(|n| n.to_string()), (-9i64..99).prop_map(|n| n.to_string()), "\"[a-z\\\\nu0-9é€😀]{0,6}\"",
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just("-0".to_owned()),
+            Just("01".to_owned()),
+            Just("1.0".to_owned()),
+            any::<i64>().prop_map(|n| n.to_string()),
+            (-9i64..99).prop_map(|n| n.to_string()),
+            "\"[a-z\\\\nu0-9é€😀]{0,6}\"",
             any::<String>().prop_map(|text| String::from_utf8(to_vec(&Value::from(text)).unwrap()).unwrap()),
         ];
         leaf.prop_recursive(3, 24, 4, |inner| {

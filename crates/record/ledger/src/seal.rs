@@ -342,7 +342,12 @@ fn check_rows(log: Log, range: Range<u64>, rows: Vec<EventRow>) -> Result<Vec<(H
 }
 
 /// Writes the tiles and bundles that these entries fill or extend, and gives the new open end.
-fn write_tiles(blobs: &dyn Blobs, tiles: &LogTiles, start: Edge, leaves: &[(Hash, Vec<u8>)]) -> Result<Edge, SealError> {
+fn write_tiles(
+    blobs: &dyn Blobs,
+    tiles: &LogTiles,
+    start: Edge,
+    leaves: &[(Hash, Vec<u8>)],
+) -> Result<Edge, SealError> {
     let Edge { mut frontier, mut bundle, tidy } = start;
     let mut new: Vec<(String, Vec<u8>)> = Vec::new();
     for (hash, leaf) in leaves {
