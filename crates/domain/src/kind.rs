@@ -61,6 +61,9 @@ macro_rules! kinds {
 }
 
 kinds! {
+    ALERT_ACKNOWLEDGED = "alert.condition.acknowledged/1", Evidence, "a person took notice of an alert; reason as a payload";
+    ALERT_CLEARED = "alert.condition.cleared/1", Evidence, "what had raised an alert is no longer so";
+    ALERT_RAISED = "alert.condition.raised/1", Evidence, "something needs a person: which alert, and about what";
     BUNDLE_EXPORTED = "bundle.evidence.exported/1", Evidence, "an evidence bundle was made: range, filter, count, whether payloads were opened";
     CALLER_ISSUED = "caller.key.issued/1", Evidence, "a caller got a key: its id, allowed models, expiry; owner as a payload";
     CALLER_REVOKED = "caller.key.revoked/1", Evidence, "a caller's key stopped being accepted";

@@ -10,6 +10,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "CHANGELOG.md",
     "LICENSE",
+    "docs/operations.md",
     "docs/stores.md",
     "docs/threat-model.md",
     "docs/recipes/add-a-detector.md",

@@ -158,6 +158,12 @@ impl Ledger {
         &self.0.store
     }
 
+    /// This process's lasting name in the source of its events.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.0.node
+    }
+
     /// A log's name in every checkpoint.
     #[must_use]
     pub fn origin(&self, log: Log) -> &str {

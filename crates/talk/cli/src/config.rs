@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use haris_domain::{Digest, canonical};
 use haris_gateway::{Limits, Outgoing, ProxySource, Secret, Upstream};
+use haris_outbox::{Command, Sink, Syslog, Webhook};
 use haris_policy::{Environment, RouteSettings, UpstreamFacts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) upstreams: BTreeMap<String, UpstreamSettings>,
     /// Routes, in order; the first that matches wins.
     pub(crate) routes: Vec<RouteSettings>,
+    /// Who is told when something needs a person.
+    pub(crate) alerts: AlertSettings,
     /// Bounds.
     pub(crate) limits: LimitSettings,
 }
@@ -63,6 +66,27 @@ pub(crate) struct OutgoingSettings {
     /// PEM files of certificate authorities trusted beside the system's.
     ca_bundles: Vec<PathBuf>,
 }
+
+/// At most one of `syslog`, `webhook` and `command`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AlertSettings {
+    /// `unix:/dev/log` or `tcp:HOST:PORT`; RFC 5424.
+    syslog: Option<String>,
+    /// URL that takes a POST with the alert as JSON.
+    webhook: Option<String>,
+    /// Environment variable that holds the webhook's secret: `X-Haris-Signature` is made with it.
+    webhook_secret_env: Option<String>,
+    /// File that holds the same.
+    webhook_secret_file: Option<PathBuf>,
+    /// A program by its full path, and its arguments; it gets the alert as JSON on standard input.
+    command: Option<Vec<String>>,
+    /// What nobody acknowledged is sent again after so many minutes.
+    repeat_minutes: Option<NonZeroU64>,
+}
+
+/// An alert that nobody acknowledged is sent again after an hour.
+const ALERT_REPEAT_MINUTES: u64 = 60;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -183,13 +207,38 @@ impl Config {
     }
 
     pub(crate) fn outgoing(&self, limits: &Limits) -> Result<Outgoing, Failure> {
-        let mut extra_ca_pem = Vec::new();
-        for path in &self.outgoing.ca_bundles {
-            let pem = std::fs::read(path);
-            extra_ca_pem
-                .push(pem.map_err(|error| Failure::usage(format!("could not read {}: {error}", path.display())))?);
+        Ok(Outgoing { proxy: ProxySource::Environment, extra_ca_pem: self.ca_bundles()?, connect: limits.connect })
+    }
+
+    /// Where alerts go, and after how long they are repeated; nowhere but `haris alerts` when nothing is named.
+    pub(crate) fn alert_sink(&self) -> Result<Option<(Sink, Duration)>, Failure> {
+        let alerts = &self.alerts;
+        let secret = secret(
+            "alerts",
+            "webhook_secret",
+            alerts.webhook_secret_env.as_deref(),
+            alerts.webhook_secret_file.as_deref(),
+        )?;
+        if secret.is_some() && alerts.webhook.is_none() {
+            return Err(Failure::usage("[alerts]: there is a webhook_secret, and no webhook"));
         }
-        Ok(Outgoing { proxy: ProxySource::Environment, extra_ca_pem, connect: limits.connect })
+        let sink = match (&alerts.syslog, &alerts.webhook, &alerts.command) {
+            (None, None, None) => return Ok(None),
+            (Some(address), None, None) => Syslog::new(address).map(Sink::Syslog),
+            (None, Some(url), None) => Webhook::new(url, secret, &self.ca_bundles()?).map(Sink::Webhook),
+            (None, None, Some(words)) => Command::new(words).map(Sink::Command),
+            _ => return Err(Failure::usage("[alerts]: give one of syslog, webhook and command")),
+        };
+        let sink = sink.map_err(|error| Failure::because("[alerts]", &error))?;
+        let minutes = alerts.repeat_minutes.map_or(ALERT_REPEAT_MINUTES, NonZeroU64::get);
+        Ok(Some((sink, Duration::from_secs(minutes.saturating_mul(60)))))
+    }
+
+    fn ca_bundles(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|error| Failure::usage(format!("could not read {}: {error}", path.display())))
+        };
+        self.outgoing.ca_bundles.iter().map(read).collect()
     }
 
     /// The configured upstreams, with their keys read.

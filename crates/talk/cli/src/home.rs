@@ -10,8 +10,8 @@ use std::time::{Instant, SystemTime};
 use haris_domain::{Actor, Draft, Log, Timestamp, kind};
 use haris_keys::KeyDir;
 use haris_ledger::{Ledger, Options, PreviousBoot, ProcessCounters, ProcessStart, Projection};
-use haris_operations::Context;
-use haris_register::{Callers, Interactions};
+use haris_operations::{Context, Vitals};
+use haris_register::{Alerts, Callers, Interactions};
 use haris_spool::{RealDisk, SourceName, Spool};
 use haris_store::{Store, StoreOptions};
 use serde_json::Value;
@@ -85,7 +85,8 @@ pub(crate) struct Home {
     pub(crate) boot: String,
     /// How the start before this one ended.
     pub(crate) previous: Option<PreviousBoot>,
-    started: Instant,
+    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) started: Instant,
     _lock: File,
 }
 
@@ -119,7 +120,7 @@ impl Home {
         let now = clock();
         let node = node(&folders.data)?;
         let boot = haris_domain::EventId::now(now).to_string();
-        let projections: Vec<Box<dyn Projection>> = vec![Box::new(Callers), Box::new(Interactions)];
+        let projections: Vec<Box<dyn Projection>> = vec![Box::new(Alerts), Box::new(Callers), Box::new(Interactions)];
         let options = Options {
             store,
             keys: Arc::new(keys),
@@ -149,7 +150,9 @@ impl Home {
             tracing::error!(%damage, "a stretch of the spool is unreadable");
         }
         let spool_name = format!("{node}:{}", spool.lineage());
-        let home = Self { folders, ledger, spool, spool_name, boot, previous, started: Instant::now(), _lock: lock };
+        let vitals = Arc::new(Vitals::at_start(&boot, previous.as_ref()));
+        let home =
+            Self { folders, ledger, spool, spool_name, boot, previous, vitals, started: Instant::now(), _lock: lock };
         home.close_interrupted().await?;
         Ok(home)
     }
@@ -161,6 +164,7 @@ impl Home {
             spools: vec![(self.spool_name.clone(), self.spool.clone())],
             gateway: None,
             data: self.folders.data.clone(),
+            vitals: self.vitals.clone(),
             clock,
         }
     }

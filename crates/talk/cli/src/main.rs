@@ -3,6 +3,7 @@
 //! Commands, configuration and wiring; no rules live here. A command that needs a running server
 //! reaches it over the Unix socket in the data directory; most work without one as well.
 
+mod alerts;
 mod callers;
 mod config;
 mod door;
@@ -18,6 +19,7 @@ mod remote;
 mod serve;
 mod status;
 mod tables;
+mod watching;
 mod why;
 
 use std::io::Write as _;
@@ -51,6 +53,8 @@ enum Command {
     },
     /// How gateway, spool, disk and ledger are, and what needs attention.
     Status(status::Arguments),
+    /// What needs a person, and who took notice.
+    Alerts(alerts::Arguments),
     /// Decisions and other events, as they happen or by id.
     Events(events::Arguments),
     /// Why a request of yours was stopped or changed; asks with your own key.
@@ -145,6 +149,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Inspect(arguments) => return Ok(inspect::run(&arguments)),
         Command::Verify { arguments } => return Ok(verify(arguments)),
         Command::Status(arguments) => return status::run(arguments),
+        Command::Alerts(arguments) => return alerts::run(arguments),
         Command::Events(arguments) => events::run(arguments)?,
         Command::Why(arguments) => why::run(arguments)?,
         Command::Callers(command) => callers::run(command)?,

@@ -15,6 +15,7 @@ use haris_domain::{Actor, Draft, kind};
 use haris_gateway::{Counters, Limits, Upstreams, Versions, Wiring};
 use haris_ledger::Ledger;
 use haris_operations::{Context, Gateway as _};
+use haris_outbox::{Outbox, Sink};
 use haris_policy::Policy;
 use haris_spool::{Health, Spool};
 use haris_text::Engine;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::guard::{Guard, callers};
 use crate::home::{Folders, Home, clock};
-use crate::{Failure, Place, door, newcomer, why};
+use crate::{Failure, Place, door, newcomer, watching, why};
 
 /// Due by the event format.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -75,6 +76,7 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
     let mut upstreams = config.upstreams()?;
     let mut facts = config.facts();
     let outgoing = config.outgoing(&limits)?;
+    let alert_sink = config.alert_sink()?;
     let engine = Arc::new(Engine::new());
     // Compiled before anything is opened: a mistake in the configuration changes nothing.
     let compile = |facts: &[_]| Policy::compile(&config.routes, facts, engine.rules());
@@ -98,7 +100,7 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
         rules: rules_digest(&engine),
         config: config.digest().to_string(),
     };
-    let prepared = Prepared { address, engine, policy, upstreams, versions, limits, practice };
+    let prepared = Prepared { address, engine, policy, upstreams, versions, limits, practice, alert_sink };
 
     // Opening may wait long for a database, and whoever asks to stop meanwhile means it.
     let mut stop_asked = Box::pin(stop_asked);
@@ -126,6 +128,7 @@ struct Prepared {
     versions: Versions,
     limits: Limits,
     practice: bool,
+    alert_sink: Option<(Sink, Duration)>,
 }
 
 /// Serves until asked to stop, and until what was open then is finished.
@@ -136,7 +139,7 @@ async fn open_doors(
     prepared: Prepared,
     stop_asked: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(u64, u64), Failure> {
-    let Prepared { address, engine, policy, upstreams, versions, limits, practice } = prepared;
+    let Prepared { address, engine, policy, upstreams, versions, limits, practice, alert_sink } = prepared;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::because(&format!("could not listen on {address} (--listen 127.0.0.1:0 takes a free port)"), &error)
     })?;
@@ -171,7 +174,9 @@ async fn open_doors(
     let (stop, stopping) = watch::channel(false);
     let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
     // From here on nothing fails: what runs beside ends only when it is told to.
-    let background = background(home, &guard, &stopping);
+    let mut background = background(home, &guard, &stopping);
+    let outbox = alert_sink.map(|(sink, repeat)| Outbox::new(home.ledger.store().clone(), sink, repeat));
+    background.push(watching::spawn(home, context.clone(), outbox, stopping.clone()));
     if let Err(failure) = announce(home, address, &url, &commands) {
         // The gateway serves whether or not somebody reads what it says of itself.
         tracing::warn!(why = failure.message, "could not say where the gateway is");

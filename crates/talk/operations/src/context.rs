@@ -9,7 +9,7 @@ use haris_ledger::Ledger;
 use haris_spool::Spool;
 use serde::{Deserialize, Serialize};
 
-use crate::{Refusal, RefusalCode};
+use crate::{Refusal, RefusalCode, Vitals};
 
 /// The part of a running gateway that operations reach: told when callers change, asked how it is.
 #[async_trait]
@@ -70,6 +70,8 @@ pub struct Context {
     pub gateway: Option<Arc<dyn Gateway>>,
     /// The data directory: for free space, and for bundles on their way out.
     pub data: PathBuf,
+    /// What this process notices of its surroundings.
+    pub vitals: Arc<Vitals>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }

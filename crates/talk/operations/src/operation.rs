@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    AddCaller, CheckLedger, Context, EraseEvents, ExportEvidence, LiftHold, ListCallers, ListEvents, ListHolds,
-    PlaceHold, RebuildTables, Refusal, RefusalCode, RevealEvent, RevokeCaller, ShowEvent, ShowStatus,
+    AcknowledgeAlert, AddCaller, CheckLedger, Context, EraseEvents, ExportEvidence, LiftHold, ListAlerts, ListCallers,
+    ListEvents, ListHolds, PlaceHold, RebuildTables, Refusal, RefusalCode, RevealEvent, RevokeCaller, ShowEvent,
+    ShowStatus,
 };
 
 /// Who must agree before an operation is carried out.
@@ -72,6 +73,8 @@ async fn run_json<O: Operation>(context: &Context, actor: &Actor, input: Value) 
 
 /// All operations, in the order of their names.
 pub const OPERATIONS: &[Entry] = &[
+    entry::<AcknowledgeAlert>(),
+    entry::<ListAlerts>(),
     entry::<AddCaller>(),
     entry::<ListCallers>(),
     entry::<RevokeCaller>(),

@@ -6,12 +6,8 @@ use haris_spool::Health;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Approval, Context, GatewayStatus, Operation, OperationMeta, Refusal};
-
-/// Below this share of free space `status` asks for attention.
-const FREE_PERCENT_LOW: u64 = 10;
-/// A second passes between seals; several times that, and something is wrong.
-const SEAL_LAG_MICROS_MAX: i64 = 10_000_000;
+use crate::alerts::{self, AlertAnswer};
+use crate::{Approval, Context, GatewayStatus, Operation, OperationMeta, ProcessAnswer, Refusal};
 
 /// Tells how everything is.
 pub struct ShowStatus;
@@ -25,6 +21,12 @@ pub struct StatusAnswer {
     pub ready: bool,
     /// What needs a person, most urgent first; empty when all is well.
     pub attention: Vec<String>,
+    /// Alerts that are not over, most urgent first.
+    #[serde(default)]
+    pub alerts: Vec<AlertAnswer>,
+    /// The process that answers.
+    #[serde(default)]
+    pub process: Option<ProcessAnswer>,
     /// The gateway, where one runs.
     pub gateway: Option<GatewayStatus>,
     /// Spools of this process.
@@ -65,6 +67,23 @@ pub struct DiskAnswer {
     pub free_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
+    /// For how many whole days the free ones last at the present rate; none while that cannot be said.
+    #[serde(default)]
+    pub days_left: Option<u64>,
+    /// Bytes set aside for operators' own events.
+    #[serde(default)]
+    pub reserve_bytes: u64,
+    /// Bytes that are to be set aside.
+    #[serde(default)]
+    pub reserve_bytes_wanted: u64,
+}
+
+impl DiskAnswer {
+    /// The free share, in whole percent.
+    #[must_use]
+    pub fn free_percent(&self) -> u64 {
+        u64::try_from(u128::from(self.free_bytes) * 100 / u128::from(self.total_bytes.max(1))).unwrap_or(100)
+    }
 }
 
 /// The ledger.
@@ -80,6 +99,9 @@ pub struct LedgerAnswer {
     pub sealer_error: Option<String>,
     /// Legal holds in force.
     pub holds: u64,
+    /// Events whose erasure is on record and not finished.
+    #[serde(default)]
+    pub erasures_unfinished: u64,
 }
 
 /// One log.
@@ -97,6 +119,9 @@ pub struct LogAnswer {
     pub sealed: u64,
     /// When it was made.
     pub sealed_at: Option<String>,
+    /// For how long the oldest entry without a checkpoint has waited, at most, in seconds.
+    #[serde(default)]
+    pub seal_lag_seconds: u64,
 }
 
 #[async_trait]
@@ -112,64 +137,52 @@ impl Operation for ShowStatus {
     type Answer = StatusAnswer;
 
     async fn run(context: &Context, _actor: &Actor, _input: Value) -> Result<StatusAnswer, Refusal> {
-        let now = context.now();
-        let mut attention = Vec::new();
-        let spool: Vec<_> = context.spools.iter().map(|(name, spool)| spool_answer(name, &spool.state())).collect();
-        for one in &spool {
-            attention.extend(one.why.iter().map(|why| format!("spool {}: {why}", one.name)));
-            attention.extend(one.damage.iter().map(|damage| format!("spool {}: damaged {damage}", one.name)));
-        }
-        let disk = disk(&context.data)?;
-        if disk.total_bytes > 0 && disk.free_bytes / (disk.total_bytes / 100).max(1) < FREE_PERCENT_LOW {
-            attention.push(format!(
-                "disk: less than {FREE_PERCENT_LOW} % free under {}: make room or move the data",
-                disk.path
-            ));
-        }
-        let ledger = context.ledger.status().await?;
-        if let Some(error) = &ledger.sealer_error {
-            attention.push(format!("ledger: nothing is sealed: {error}"));
-        }
-        let mut logs = Vec::new();
-        for log in &ledger.logs {
-            let lag = log.checkpoint.as_ref().map_or(0, |checkpoint| now.micros() - checkpoint.at.micros());
-            if log.unsealed() > 0 && lag > SEAL_LAG_MICROS_MAX && ledger.sealer_error.is_none() {
-                attention.push(format!("ledger: {} events of the {} log wait for their seal", log.unsealed(), log.log));
-            }
-            logs.push(LogAnswer {
-                log: log.log.to_string(),
-                origin: log.origin.clone(),
-                verifier_keys: log.verifier_keys.clone(),
-                size: log.size,
-                sealed: log.size - log.unsealed(),
-                sealed_at: log.checkpoint.as_ref().map(|checkpoint| checkpoint.at.to_string()),
-            });
-        }
-        if ledger.erasures_unfinished > 0 {
-            attention.push(format!("ledger: {} events wait for their erasure to finish", ledger.erasures_unfinished));
-        }
-        let gateway = context.gateway.as_ref().map(|gateway| gateway.status());
-        if let Some(unaudited) = gateway.as_ref().map(|gateway| gateway.unaudited).filter(|count| *count > 0) {
-            attention.push(format!(
-                "gateway: {unaudited} requests or answers passed without a durable event, by a route that allows it"
-            ));
-        }
-        Ok(StatusAnswer {
-            schema: "haris.status/1".to_owned(),
-            ready: gateway.is_some() && spool.iter().all(|one| one.healthy),
-            attention,
-            gateway,
-            spool,
-            disk,
-            ledger: LedgerAnswer {
-                engine: ledger.engine.to_owned(),
-                logs,
-                anchored: ledger.anchored.map(|(size, at)| (size, at.to_string())),
-                sealer_error: ledger.sealer_error,
-                holds: ledger.holds.len() as u64,
-            },
-        })
+        let mut status = collect(context).await?;
+        let open = haris_register::alerts_open(&context.ledger).await.map_err(|error| Refusal::internal(&error))?;
+        status.alerts = crate::alert_operations::shown(&open, &alerts::holding(&status, context.now()));
+        Ok(status)
     }
+}
+
+/// How everything is, without the alerts on record.
+pub(crate) async fn collect(context: &Context) -> Result<StatusAnswer, Refusal> {
+    let now = context.now();
+    let spool: Vec<_> = context.spools.iter().map(|(name, spool)| spool_answer(name, &spool.state())).collect();
+    let ledger = context.ledger.status().await?;
+    let logs = ledger.logs.iter().map(|log| {
+        let lag = log.checkpoint.as_ref().map_or(0, |checkpoint| now.micros() - checkpoint.at.micros());
+        LogAnswer {
+            log: log.log.to_string(),
+            origin: log.origin.clone(),
+            verifier_keys: log.verifier_keys.clone(),
+            size: log.size,
+            sealed: log.size - log.unsealed(),
+            sealed_at: log.checkpoint.as_ref().map(|checkpoint| checkpoint.at.to_string()),
+            // A clock that was set back since makes the lag negative: then nothing is known to be late.
+            seal_lag_seconds: if log.unsealed() == 0 { 0 } else { u64::try_from(lag / 1_000_000).unwrap_or(0) },
+        }
+    });
+    let gateway = context.gateway.as_ref().map(|gateway| gateway.status());
+    let mut status = StatusAnswer {
+        schema: "haris.status/1".to_owned(),
+        ready: gateway.is_some() && spool.iter().all(|one| one.healthy),
+        attention: Vec::new(),
+        alerts: Vec::new(),
+        process: Some(context.vitals.answer()),
+        gateway,
+        spool,
+        disk: disk(context)?,
+        ledger: LedgerAnswer {
+            engine: ledger.engine.to_owned(),
+            logs: logs.collect(),
+            anchored: ledger.anchored.map(|(size, at)| (size, at.to_string())),
+            sealer_error: ledger.sealer_error,
+            holds: ledger.holds.len() as u64,
+            erasures_unfinished: ledger.erasures_unfinished,
+        },
+    };
+    status.attention = alerts::holding(&status, now).into_iter().map(|one| one.case.text).collect();
+    Ok(status)
 }
 
 fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {
@@ -189,11 +202,16 @@ fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {
     }
 }
 
-fn disk(path: &std::path::Path) -> Result<DiskAnswer, Refusal> {
+fn disk(context: &Context) -> Result<DiskAnswer, Refusal> {
+    let path = &context.data;
     let stat = rustix::fs::statvfs(path).map_err(|error| Refusal::internal(&error))?;
+    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
     Ok(DiskAnswer {
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string(),
-        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        free_bytes,
         total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        days_left: context.vitals.days_left(free_bytes),
+        reserve_bytes: 0,
+        reserve_bytes_wanted: 0,
     })
 }
