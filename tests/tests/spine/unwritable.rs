@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use haris_tests::server::{config_for, eventually};
-use haris_tests::{Client, Haris, Mock};
+use haris_tests::{Client, Haris, Mock, SmallDisk};
 
 use super::guarded;
 use super::proof::assert_whole;
@@ -57,26 +56,6 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A small file system of its own, gone with the test.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn mount(at: PathBuf, mebibytes: u32) -> Option<Self> {
-        fs::create_dir_all(&at).unwrap();
-        let size = format!("size={mebibytes}m,mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the server of a failed test may still hold it.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_refuses_until_there_is_room() {
     let mock = Mock::start().await;
@@ -85,7 +64,7 @@ async fn a_full_disk_refuses_until_there_is_room() {
         println!("not run: only root can mount a small disk");
         return;
     };
-    let ballast = disk.0.join("ballast");
+    let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![1; 150 << 20]).unwrap();
     haris.launch_until(|haris| haris.get_status("/healthz") == Some(200));
     let client = haris.client("tests");

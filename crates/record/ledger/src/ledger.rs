@@ -1,7 +1,7 @@
 //! The handle, and what must hold before it is given out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use haris_domain::{Actor, Draft, Log, Timestamp, kind};
@@ -59,7 +59,11 @@ pub(crate) struct Inner {
     /// Leaf hashes of what this process appended and nobody sealed yet, so that a row which was changed together with
     /// its recorded hash is still caught.
     pub(crate) unsealed: Mutex<[BTreeMap<u64, Hash>; 2]>,
+    /// Whether what spools hold may be taken in at this moment; always, when nobody asks.
+    pub(crate) may_ship: OnceLock<MayShip>,
 }
+
+type MayShip = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// What names a log and signs for it.
 pub(crate) struct LogFace {
@@ -104,6 +108,7 @@ impl Ledger {
             destroying: AsyncMutex::new(()),
             appended: Notify::new(),
             unsealed: Mutex::new([BTreeMap::new(), BTreeMap::new()]),
+            may_ship: OnceLock::new(),
         }));
         let stale = ledger.prepare_projections().await?;
         let recorded = if recorded.is_empty() { ledger.create(now).await? } else { recorded };
@@ -156,6 +161,18 @@ impl Ledger {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// From now on spools are shipped only while `may` says so: what they hold is durable where it is, and room that is
+    /// left for operators is not theirs. Said once; a second time changes nothing.
+    pub fn ship_while(&self, may: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.0.may_ship.set(Box::new(may));
+    }
+
+    /// Whether what spools hold may be taken in at this moment.
+    #[must_use]
+    pub fn may_ship(&self) -> bool {
+        self.0.may_ship.get().is_none_or(|may| may())
     }
 
     /// This process's lasting name in the source of its events.

@@ -39,6 +39,12 @@ impl Ledger {
     pub async fn ship(&self, spool: Spool, name: &str, mut stop: watch::Receiver<bool>) {
         let mut trouble = None;
         while !*stop.borrow_and_update() {
+            if !self.may_ship() {
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY_AFTER) => continue,
+                    changed = stop.changed() => if changed.is_err() { break } else { continue },
+                }
+            }
             let from = match self.drain_to(&spool, name).await {
                 Ok(from) => from,
                 Err(error) => {
@@ -54,14 +60,25 @@ impl Ledger {
                 changed = stop.changed() => if changed.is_err() { break },
             }
         }
+        if !self.may_ship() {
+            return;
+        }
         if let Err(error) = self.drain(&spool, name).await {
             report(name, &error, &mut None);
         }
     }
 
+    /// Ships what there is, as long as that may be.
     async fn drain_to(&self, spool: &Spool, name: &str) -> Result<Position, ShipError> {
-        self.drain(spool, name).await?;
-        Ok(self.spool_position(name).await?)
+        let mut from = self.ship_from(spool, name).await?;
+        while self.may_ship() {
+            let (next, _) = self.ship_batch(spool, name, from).await?;
+            if next == from {
+                break;
+            }
+            from = next;
+        }
+        Ok(from)
     }
 
     /// Where to go on. What was shipped before a crash may still lie in the spool: it is released here.

@@ -58,6 +58,8 @@ pub(crate) struct StorageSettings {
     sql_env: Option<String>,
     /// File that holds the same.
     sql_file: Option<PathBuf>,
+    /// Disk set aside for operators' own events when it is full; 0 for none.
+    reserve_bytes: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -153,6 +155,8 @@ limit_settings! {
     caller_requests: NonZeroUsize => caller_requests NonZeroUsize::get;
     /// Of those, streams.
     caller_streams: NonZeroUsize => caller_streams NonZeroUsize::get;
+    /// Events and payloads stored for one caller in 24 hours.
+    caller_stored_bytes: NonZeroU64 => caller_stored_bytes NonZeroU64::get;
     /// Open connections.
     connections: NonZeroUsize => connections NonZeroUsize::get;
     /// Bodies and answers in memory.
@@ -204,6 +208,10 @@ impl Config {
             Some(url) => Ok(url),
             None => Ok(format!("sqlite:{}", data.join("haris.db").display())),
         }
+    }
+
+    pub(crate) fn reserve_bytes(&self) -> Option<u64> {
+        self.storage.reserve_bytes
     }
 
     pub(crate) fn outgoing(&self, limits: &Limits) -> Result<Outgoing, Failure> {

@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 use haris_domain::{Actor, Draft, Log, Timestamp, kind};
 use haris_keys::KeyDir;
 use haris_ledger::{Ledger, Options, PreviousBoot, ProcessCounters, ProcessStart, Projection};
-use haris_operations::{Context, Vitals};
+use haris_operations::{Context, Reserve, Vitals};
 use haris_register::{Alerts, Callers, Interactions};
 use haris_spool::{RealDisk, SourceName, Spool};
 use haris_store::{Store, StoreOptions};
@@ -86,6 +86,7 @@ pub(crate) struct Home {
     /// How the start before this one ended.
     pub(crate) previous: Option<PreviousBoot>,
     pub(crate) vitals: Arc<Vitals>,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) started: Instant,
     _lock: File,
 }
@@ -113,6 +114,9 @@ impl Home {
             .create(&folders.data)
             .map_err(|error| Failure::because(&format!("could not make {}", folders.data.display()), &error))?;
         let lock = lock(&folders.data)?;
+        // Before anything is written: on a full disk this start is a rescuer's.
+        let reserve = Arc::new(Reserve::of(&folders.data, config.reserve_bytes()));
+        set_aside(&reserve);
         let keys = KeyDir::open_or_create(&folders.keys).map_err(|error| Failure::because("keys", &error))?;
         let sql = config.sql(&folders.data)?;
         let store = Store::open(StoreOptions { sql, blobs: folders.data.join("blobs") });
@@ -130,6 +134,10 @@ impl Home {
             origin: config.origin.clone(),
         };
         let ledger = Ledger::open(options, now).await.map_err(|error| Failure::because("ledger", &error))?;
+        ledger.ship_while({
+            let reserve = Arc::clone(&reserve);
+            move || !reserve.is_short()
+        });
         ledger.ensure_day_keys(now).await.map_err(|error| Failure::because("ledger", &error))?;
         let start = ProcessStart {
             binary: binary_digest()?,
@@ -151,8 +159,18 @@ impl Home {
         }
         let spool_name = format!("{node}:{}", spool.lineage());
         let vitals = Arc::new(Vitals::at_start(&boot, previous.as_ref()));
-        let home =
-            Self { folders, ledger, spool, spool_name, boot, previous, vitals, started: Instant::now(), _lock: lock };
+        let home = Self {
+            folders,
+            ledger,
+            spool,
+            spool_name,
+            boot,
+            previous,
+            vitals,
+            reserve,
+            started: Instant::now(),
+            _lock: lock,
+        };
         home.close_interrupted().await?;
         Ok(home)
     }
@@ -165,6 +183,7 @@ impl Home {
             gateway: None,
             data: self.folders.data.clone(),
             vitals: self.vitals.clone(),
+            reserve: self.reserve.clone(),
             clock,
         }
     }
@@ -172,6 +191,11 @@ impl Home {
     /// What the spool holds goes into the ledger, and requests whose answer never came are closed.
     async fn close_interrupted(&self) -> Result<(), Failure> {
         let failed = |error: &dyn std::error::Error| Failure::because("could not take over what was left open", error);
+        if !self.ledger.may_ship() {
+            // What is durable in the spool stays there; operators can make room meanwhile.
+            tracing::error!("the disk is full: what the spool holds is not taken in for now");
+            return Ok(());
+        }
         self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
         loop {
             let open = haris_register::open_requests(&self.ledger, &self.boot, OPEN_REQUESTS_PER_STEP).await;
@@ -222,11 +246,21 @@ impl Home {
         let spool = self.spool.clone();
         // Closing waits for the disk.
         let _ = tokio::task::spawn_blocking(move || spool.close()).await;
-        self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
+        let _ = self.reserve.lend();
+        if self.ledger.may_ship() {
+            self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
+        }
         self.ledger.stopped(counters, clock()).await.map_err(|error| failed(&error))?;
         self.ledger.seal_and_anchor(clock()).await.map_err(|error| failed(&error))?;
         self.ledger.store().close().await;
         Ok(())
+    }
+}
+
+/// Gives back what a start on a full disk takes, or sets aside what is missing.
+fn set_aside(reserve: &Reserve) {
+    if let Err(error) = reserve.lend().and_then(|()| reserve.restore().map(drop)) {
+        tracing::error!(%error, "the reserve for operators could not be set aside");
     }
 }
 

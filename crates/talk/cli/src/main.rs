@@ -6,6 +6,7 @@
 mod alerts;
 mod callers;
 mod config;
+mod disk;
 mod door;
 mod events;
 mod guard;
@@ -62,6 +63,8 @@ enum Command {
     /// Applications that may use the gateway.
     #[command(subcommand)]
     Callers(callers::Command),
+    /// Room on the disk, and the way out when there is none.
+    Disk(disk::Arguments),
     /// Evidence, erasure, legal holds, and the ledger's check of itself.
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -153,6 +156,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Events(arguments) => events::run(arguments)?,
         Command::Why(arguments) => why::run(arguments)?,
         Command::Callers(command) => callers::run(command)?,
+        Command::Disk(arguments) => return disk::run(arguments),
         Command::Ledger(command) => return ledger::run(command),
         Command::Db(command) => return tables::run(command),
         Command::Completions { shell } => {

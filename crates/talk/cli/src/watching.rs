@@ -30,6 +30,9 @@ pub(crate) fn spawn(
             if let Some(step) = &stepped {
                 tracing::warn!(micros = step.micros, "the wall clock moved against the monotonic one");
             }
+            if let Err(error) = context.reserve.restore() {
+                tracing::error!(%error, "the reserve for operators could not be set aside");
+            }
             match watch.look(&context, monotonic).await {
                 Ok(watched) => {
                     trouble = None;

@@ -120,7 +120,7 @@ impl Exchange {
                 self.decided(&policy, decided, reply).await;
                 return;
             }
-            Err(refused) => gateway.refuse(&refused.problem, protocol, Some(&caller), refused.environment).await,
+            Err(refused) => gateway.refuse(&refused.problem, protocol, &caller, refused.environment).await,
         };
         let _ = reply.send(response);
     }
@@ -133,7 +133,7 @@ impl Exchange {
         if ask.stream && !self.place.stream(wiring.limits.caller_streams) {
             let message = "This key has as many streams open as it may. Close one, or try again later.";
             let problem = Problem::new(429, "too_many_streams", "concurrency", message).retry_after(1);
-            let response = gateway.refuse(&problem, protocol, Some(&self.caller), Some(route.environment)).await;
+            let response = gateway.refuse(&problem, protocol, &self.caller, Some(route.environment)).await;
             let _ = reply.send(response);
             return;
         }

@@ -7,11 +7,13 @@ use haris_policy::{Environment, OnAuditFailure, Policy, Route};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
-use crate::bounds::{Memory, Places, Refusal, RefusalGate};
+use crate::bounds::{Memory, Places};
 use crate::io::{Reply, Response};
 use crate::problem::Problem;
 use crate::protocol::Protocol;
+use crate::quota::Quota;
 use crate::record::{self, Basis};
+use crate::strangers::{Left, Refusal, Source, Strangers};
 use crate::{Caller, Counters, Wiring};
 
 /// On every response that an event stands behind.
@@ -25,7 +27,8 @@ pub(crate) struct Gateway {
     pub(crate) stop: watch::Receiver<bool>,
     /// Held by everything that is open; closed when nothing is.
     _open: watch::Receiver<()>,
-    refusals: RefusalGate,
+    pub(crate) quota: Quota,
+    pub(crate) strangers: Strangers,
 }
 
 /// An event could not be made durable.
@@ -37,7 +40,8 @@ impl Gateway {
         Self {
             memory: Memory::new(wiring.limits.buffered_bytes),
             places: Arc::default(),
-            refusals: RefusalGate::new(wiring.limits.refusals_per_second),
+            quota: Quota::new(wiring.limits.caller_stored_bytes),
+            strangers: Strangers::new(),
             stop,
             _open: open,
             wiring,
@@ -61,14 +65,24 @@ impl Gateway {
             tracing::error!(kind, "no data key for today: events with payloads are refused");
             return Err(NotRecorded);
         };
+        let actor = draft.actor.clone();
+        let stored: usize = payloads.iter().map(|payload| payload.ciphertext.len()).sum();
         let appended = match self.wiring.spool.append(draft, payloads) {
             Ok(durable) => durable.await,
             Err(refused) => Err(refused),
         };
-        appended.map(drop).map_err(|refused| {
-            tracing::error!(kind, why = %refused, "an event could not be made durable");
-            NotRecorded
-        })
+        match appended {
+            Ok(leaf) => {
+                if let Some(caller) = actor.as_str().strip_prefix("caller:") {
+                    self.quota.add(caller, (stored + leaf.bytes.len()) as u64, self.quota.hour());
+                }
+                Ok(())
+            }
+            Err(refused) => {
+                tracing::error!(kind, why = %refused, "an event could not be made durable");
+                Err(NotRecorded)
+            }
+        }
     }
 
     /// Whether traffic passes, given that its event was recorded or not. Counts what happened.
@@ -82,38 +96,84 @@ impl Gateway {
         route.on_audit_failure == OnAuditFailure::Allow
     }
 
-    /// Records a refusal and answers it. `caller` is known or not; the protocol too.
+    /// Records a refusal of a known caller and answers it.
     pub(crate) async fn refuse(
         &self,
         problem: &Problem,
         protocol: &dyn Protocol,
-        caller: Option<&Caller>,
+        caller: &Caller,
         environment: Option<Environment>,
     ) -> Response {
         Counters::add(&self.wiring.counters.refused);
-        let at = (self.wiring.clock)();
-        let id = EventId::now(at);
-        let (actor, suppressed) = match caller {
-            Some(caller) => (Actor::caller(&caller.id), 0),
-            None => match self.refusals.pass(at, id) {
-                Refusal::Record { suppressed } => (Actor::service("gateway"), suppressed),
-                Refusal::Count { like } => return answer(problem, protocol, like),
-            },
+        let id = EventId::now((self.wiring.clock)());
+        let refused = refused(problem, protocol.name(), 0);
+        let recorded = self.record_refusal(id, Actor::caller(&caller.id), environment, &refused, Vec::new()).await;
+        answer(problem, protocol, recorded.then_some(id))
+    }
+
+    /// Counts a refusal that can be caused without end, records it where its source has no event in this minute yet, and
+    /// answers.
+    pub(crate) async fn refuse_counted(&self, problem: &Problem, protocol: &dyn Protocol, source: Source) -> Response {
+        Counters::add(&self.wiring.counters.refused);
+        let id = EventId::now((self.wiring.clock)());
+        let minute = self.strangers.minute();
+        let suppressed = match self.strangers.refused(source.clone(), problem.reason, problem.status, minute, id) {
+            Refusal::Record { suppressed } => suppressed,
+            Refusal::Count { like } => return answer(problem, protocol, Some(like)),
         };
+        let recorded = self.record_counted(id, &source, &refused(problem, protocol.name(), suppressed)).await;
+        // Refusing stays possible when recording is not: nothing passes either way.
+        answer(problem, protocol, recorded.then_some(id))
+    }
+
+    /// Records what is left of the minutes before `minute`.
+    pub(crate) async fn record_left(&self, minute: u64) {
+        for Left { source, reason, status, count } in self.strangers.over(minute) {
+            let id = EventId::now((self.wiring.clock)());
+            // The last of them has this event; those before it are the suppressed ones.
+            let refused = record::Refused { reason, status, protocol: "any", field: None, suppressed: count - 1 };
+            self.record_counted(id, &source, &refused).await;
+        }
+    }
+
+    /// An address is a person's as often as not: it goes into a payload, never into the leaf.
+    async fn record_counted(&self, id: EventId, source: &Source, refused: &record::Refused<'_>) -> bool {
+        let (actor, peer) = match source {
+            Source::Caller(caller) => (Actor::caller(caller), None),
+            Source::Network(address) => (Actor::service("gateway"), Some(address.to_string())),
+            Source::Others => (Actor::service("gateway"), None),
+        };
+        let day = self.wiring.day_keys.for_day((self.wiring.clock)());
+        let sealed = peer.zip(day).map(|(peer, day)| {
+            haris_keys::seal_payload(&day, id, "peer", haris_domain::Stored::Full, peer.as_bytes(), None)
+        });
+        self.record_refusal(id, actor, None, refused, sealed.into_iter().collect()).await
+    }
+
+    async fn record_refusal(
+        &self,
+        id: EventId,
+        actor: Actor,
+        environment: Option<Environment>,
+        refused: &record::Refused<'_>,
+        payloads: Vec<SealedPayload>,
+    ) -> bool {
+        let at = (self.wiring.clock)();
         let policy = self.wiring.policy.load();
         let basis = self.basis(&policy, environment.unwrap_or(Environment::Production));
-        let refused = record::Refused {
-            reason: problem.reason,
-            status: problem.status,
-            protocol: protocol.name(),
-            field: problem.field.as_deref(),
-            suppressed,
-        };
-        let draft = record::refused(id, at, actor, basis, &refused);
+        let draft = record::refused(id, at, actor, basis, refused);
         drop(policy);
-        // Refusing stays possible when recording is not: nothing passes either way.
-        let recorded = self.record(draft, Some(Vec::new())).await.is_ok();
-        answer(problem, protocol, recorded.then_some(id))
+        self.record(draft, Some(payloads)).await.is_ok()
+    }
+}
+
+fn refused<'p>(problem: &'p Problem, protocol: &'p str, suppressed: u64) -> record::Refused<'p> {
+    record::Refused {
+        reason: problem.reason,
+        status: problem.status,
+        protocol,
+        field: problem.field.as_deref(),
+        suppressed,
     }
 }
 

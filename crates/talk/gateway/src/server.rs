@@ -1,5 +1,6 @@
 //! Connections and requests: accepts, bounds, authenticates, reads bodies, hands over.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::gateway::{Gateway, answer, json};
 use crate::io::{Never, Reply, Response, Stall};
 use crate::problem::Problem;
 use crate::protocol::{self, PROTOCOLS, Protocol};
+use crate::strangers::{MINUTE, Source};
 use crate::{Caller, Counters, Wiring, models};
 
 /// The read buffer of a connection. Heads beyond it are refused by the HTTP library itself, so it is
@@ -52,16 +54,17 @@ pub async fn serve(
     let drain_time = wiring.limits.drain;
     let gateway = Arc::new(Gateway::new(wiring, stopped, open_here.clone()));
     let door = Door { gateway: Arc::clone(&gateway), extra };
+    let counting = tokio::spawn(count(Arc::clone(&gateway), draining.clone()));
     tokio::pin!(shutdown);
     loop {
         let place = tokio::select! {
             () = &mut shutdown => break,
             place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
         };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -72,19 +75,33 @@ pub async fn serve(
         let (door, draining, open) = (door.clone(), draining.clone(), open_here.clone());
         tokio::spawn(async move {
             Counters::add(&door.gateway.wiring.counters.connections);
-            door.connection(stream, draining).await;
+            door.connection(stream, peer.ip(), draining).await;
             door.gateway.wiring.counters.connections.fetch_sub(1, Ordering::Relaxed);
             drop((place, open));
         });
     }
     drop(listener);
     let _ = drain.send(true);
-    drop((door, gateway, open_here));
+    drop((door, open_here));
+    // Before the last holder goes: what was counted is recorded, also of this minute.
+    let _ = counting.await;
+    gateway.record_left(u64::MAX).await;
+    drop(gateway);
     if tokio::time::timeout(drain_time, open.closed()).await.is_err() {
         tracing::warn!("requests are still open after the time to drain; they are interrupted");
         let _ = stop.send(true);
         // Each writes its last event; the spool answers or refuses at once, so this ends.
         let _ = tokio::time::timeout(drain_time, open.closed()).await;
+    }
+}
+
+/// Once a minute, records the refusals that were only counted.
+async fn count(gateway: Arc<Gateway>, mut draining: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(MINUTE) => gateway.record_left(gateway.strangers.minute()).await,
+            _ = draining.changed() => return,
+        }
     }
 }
 
@@ -95,11 +112,11 @@ struct Door {
 }
 
 impl Door {
-    async fn connection(&self, stream: TcpStream, mut draining: watch::Receiver<bool>) {
+    async fn connection(&self, stream: TcpStream, peer: IpAddr, mut draining: watch::Receiver<bool>) {
         let limits = &self.gateway.wiring.limits;
         let _ = stream.set_nodelay(true);
         let io = TokioIo::new(Stall::new(stream, limits.client_stall));
-        let service = service_fn(|request| self.request(request));
+        let service = service_fn(|request| self.request(request, peer));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read)
@@ -117,7 +134,7 @@ impl Door {
         }
     }
 
-    async fn request(&self, request: Request<Incoming>) -> Result<Response, Never> {
+    async fn request(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Response, Never> {
         let path = request.uri().path();
         let protocol = protocol::at_path(path);
         if protocol.is_none() && path != "/v1" && !path.starts_with("/v1/") {
@@ -127,7 +144,7 @@ impl Door {
         Counters::add(&counters.in_flight);
         // Not only when it ends: also when the connection, and with it this future, is dropped.
         let _leave = Leave(&counters.in_flight);
-        Ok(self.gateway_request(request, protocol).await)
+        Ok(self.gateway_request(request, protocol, peer).await)
     }
 
     async fn extra(&self, request: Request<Incoming>) -> Response {
@@ -136,7 +153,12 @@ impl Door {
         response.map(Reply::Extra)
     }
 
-    async fn gateway_request(&self, request: Request<Incoming>, protocol: Option<&'static dyn Protocol>) -> Response {
+    async fn gateway_request(
+        &self,
+        request: Request<Incoming>,
+        protocol: Option<&'static dyn Protocol>,
+        peer: IpAddr,
+    ) -> Response {
         let gateway = &self.gateway;
         let limits = &gateway.wiring.limits;
         // Errors of paths without a protocol have the shape of the first.
@@ -148,7 +170,7 @@ impl Door {
         let caller = match self.caller(&head.headers) {
             Ok(caller) => caller,
             Err(problem) => {
-                let response = gateway.refuse(&problem, shape, None, None).await;
+                let response = gateway.refuse_counted(&problem, shape, Source::network(peer)).await;
                 return body.discard(DISCARD_BYTES_STRANGER, response).await;
             }
         };
@@ -171,7 +193,7 @@ impl Door {
                     None => {
                         let message = "There is no such model for this key. `GET /v1/models` lists those there are.";
                         let problem = Problem::new(404, "model_not_found", "unknown-model", message);
-                        gateway.refuse(&problem, shape, Some(&caller), None).await
+                        gateway.refuse(&problem, shape, &caller, None).await
                     }
                 }
             }
@@ -225,6 +247,12 @@ impl Door {
             let problem = Problem::new(429, "too_many_requests", "concurrency", message).retry_after(1);
             return self.refuse(&problem, protocol, &caller, body).await;
         };
+        if gateway.quota.is_used_up(&caller.id, gateway.quota.hour()) {
+            let message = "What may be stored for this key in 24 hours is used up. Ask the gateway's operator.";
+            let problem = Problem::new(429, "quota_exceeded", "quota", message).retry_after(3_600);
+            let response = gateway.refuse_counted(&problem, protocol, Source::Caller(caller.id.clone())).await;
+            return body.discard(DISCARD_BYTES_MAX, response).await;
+        }
         let encoding = head.headers.get(header::CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let message = "The gateway reads request bodies that are not compressed.";
@@ -235,7 +263,7 @@ impl Door {
         let bytes = match body.read(limits, &mut memory).await {
             Ok(bytes) => bytes,
             Err((problem, Some(rest))) => return self.refuse(&problem, protocol, &caller, rest).await,
-            Err((problem, None)) => return gateway.refuse(&problem, protocol, Some(&caller), None).await,
+            Err((problem, None)) => return gateway.refuse(&problem, protocol, &caller, None).await,
         };
         let exchange = Exchange { gateway: Arc::clone(gateway), protocol, caller, body: bytes, place, memory, started };
         let (reply, answered) = oneshot::channel();
@@ -249,7 +277,7 @@ impl Door {
     }
 
     async fn refuse(&self, problem: &Problem, protocol: &dyn Protocol, caller: &Caller, rest: Rest) -> Response {
-        let response = self.gateway.refuse(problem, protocol, Some(caller), None).await;
+        let response = self.gateway.refuse(problem, protocol, caller, None).await;
         rest.discard(DISCARD_BYTES_MAX, response).await
     }
 }

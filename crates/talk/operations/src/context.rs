@@ -9,7 +9,7 @@ use haris_ledger::Ledger;
 use haris_spool::Spool;
 use serde::{Deserialize, Serialize};
 
-use crate::{Refusal, RefusalCode, Vitals};
+use crate::{Refusal, RefusalCode, Reserve, Vitals};
 
 /// The part of a running gateway that operations reach: told when callers change, asked how it is.
 #[async_trait]
@@ -72,6 +72,8 @@ pub struct Context {
     pub data: PathBuf,
     /// What this process notices of its surroundings.
     pub vitals: Arc<Vitals>,
+    /// What is set aside for operators on a full disk.
+    pub reserve: Arc<Reserve>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }

@@ -9,11 +9,13 @@ mod alert_operations;
 mod alerts;
 mod callers;
 mod context;
+mod disk;
 mod erasure;
 mod events;
 mod evidence;
 mod operation;
 mod refusal;
+mod reserve;
 mod status;
 mod tables;
 mod vitals;
@@ -27,6 +29,7 @@ pub use callers::{
     RevokedCaller,
 };
 pub use context::{Context, Gateway, GatewayStatus};
+pub use disk::{RecoverDisk, RecoveredDisk};
 pub use erasure::{
     EraseAnswer, EraseEvents, EraseInput, HoldAnswer, HoldInput, HoldsAnswer, LiftAnswer, LiftHold, LiftInput,
     ListHolds, PlaceHold, PlacedHold,
@@ -37,6 +40,7 @@ pub use events::{
 pub use evidence::{CheckLedger, ExportAnswer, ExportEvidence, ExportInput, clear_outgoing};
 pub use operation::{Approval, Entry, OPERATIONS, Operation, OperationMeta, perform};
 pub use refusal::{Refusal, RefusalCode};
+pub use reserve::Reserve;
 pub use status::{DiskAnswer, LedgerAnswer, LogAnswer, ShowStatus, SpoolAnswer, StatusAnswer};
 pub use tables::{RebuildInput, RebuildTables};
 pub use vitals::{ClockStep, ProcessAnswer, UncleanPrevious, Vitals};

@@ -202,7 +202,7 @@ fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {
     }
 }
 
-fn disk(context: &Context) -> Result<DiskAnswer, Refusal> {
+pub(crate) fn disk(context: &Context) -> Result<DiskAnswer, Refusal> {
     let path = &context.data;
     let stat = rustix::fs::statvfs(path).map_err(|error| Refusal::internal(&error))?;
     let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
@@ -211,7 +211,7 @@ fn disk(context: &Context) -> Result<DiskAnswer, Refusal> {
         free_bytes,
         total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
         days_left: context.vitals.days_left(free_bytes),
-        reserve_bytes: 0,
-        reserve_bytes_wanted: 0,
+        reserve_bytes: context.reserve.held_bytes(),
+        reserve_bytes_wanted: context.reserve.wanted_bytes(),
     })
 }

@@ -132,6 +132,8 @@ impl Watch {
         kind: &'static EventKind,
         data: serde_json::Value,
     ) -> Result<(), Refusal> {
+        // On a full disk this is what the reserve is for: somebody has to be told.
+        let _ = context.reserve.lend();
         let mut draft = Draft::new(kind, context.now(), Actor::service("haris"));
         draft.data = data.as_object().cloned().unwrap_or_default();
         context.ledger.append(vec![(draft, Vec::new())]).await?;

@@ -31,10 +31,10 @@ pub(super) const DISK_CRITICAL: Alert = Alert {
 
 pub(super) const DISK_RESERVE_IN_USE: Alert = Alert {
     id: "disk-reserve-in-use",
-    title: "the disk is full, and operators work from the reserve",
+    title: "the reserve for operators on a full disk is not whole",
     severity: Severity::Critical,
-    meaning: "No room is left but what was set aside for operators' own events. Requests are refused until there is more.",
-    remedy: "Run `haris disk recover`, and free or add space. When there is room again the reserve is set aside anew and service resumes by itself.",
+    meaning: "The disk is or was full, and operators' commands have used of what was set aside for them; or it never had the room. When the reserve is gone, a full disk locks operators out as well.",
+    remedy: "Run `haris disk recover`, and free or add space. When there is room again the reserve is set aside anew, and service resumes, by themselves.",
     lasts: Lasts::WhileTrue,
     condition: |status, _| {
         let disk = &status.disk;

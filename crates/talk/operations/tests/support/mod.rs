@@ -51,6 +51,7 @@ impl Scene {
             gateway: None,
             data: scratch.path().to_owned(),
             vitals: Arc::default(),
+            reserve: Arc::default(),
             clock,
         };
         Self { scratch, _keys: keys, context, actor: Actor::local(1000) }
