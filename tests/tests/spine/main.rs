@@ -6,7 +6,6 @@ mod admin;
 mod crash;
 mod drain;
 mod first_run;
-mod full_disk;
 mod leaks;
 mod orders;
 mod privacy;
