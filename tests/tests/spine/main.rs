@@ -6,6 +6,8 @@ mod admin;
 mod crash;
 mod drain;
 mod first_run;
+mod full_disk;
+mod inspected;
 mod leaks;
 mod orders;
 mod privacy;

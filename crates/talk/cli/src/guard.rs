@@ -24,7 +24,8 @@ pub(crate) struct Guard {
 #[async_trait]
 impl Gateway for Guard {
     async fn callers_changed(&self) -> Result<(), Refusal> {
-        self.callers.store(Arc::new(callers(&self.ledger).await?));
+        let now = callers(&self.ledger).await?;
+        self.callers.store(Arc::new(now.after(&self.callers.load())));
         Ok(())
     }
 
@@ -59,7 +60,7 @@ pub(crate) async fn callers(ledger: &Ledger) -> Result<CallerTable, Refusal> {
         let caller = credential.caller;
         // A pattern that this version cannot read matches nothing: the caller is let into less, not more.
         let models = caller.models.iter().filter_map(|model| model.parse().ok()).collect();
-        (credential.key_hash, Caller { id: caller.id, models, expires: caller.expires })
+        (credential.key_hash, Caller { id: caller.id, models, expires: caller.expires, stored: Arc::default() })
     };
     Ok(credentials.into_iter().map(entry).collect())
 }

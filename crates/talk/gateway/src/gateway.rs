@@ -1,9 +1,10 @@
 //! What all requests of one gateway share, and how events are written.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use haris_domain::{Actor, Draft, EventId, SealedPayload};
-use haris_policy::{Environment, OnAuditFailure, Policy, Route};
+use haris_domain::{Actor, Draft, EventId, Leaf, SealedPayload};
+use haris_policy::{Environment, OnAuditFailure, OnWitnessLag, Policy, Route};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
@@ -11,7 +12,6 @@ use crate::bounds::{Memory, Places};
 use crate::io::{Reply, Response};
 use crate::problem::Problem;
 use crate::protocol::Protocol;
-use crate::quota::Quota;
 use crate::record::{self, Basis};
 use crate::strangers::{Left, Refusal, Source, Strangers};
 use crate::{Caller, Counters, Wiring};
@@ -27,7 +27,8 @@ pub(crate) struct Gateway {
     pub(crate) stop: watch::Receiver<bool>,
     /// Held by everything that is open; closed when nothing is.
     _open: watch::Receiver<()>,
-    pub(crate) quota: Quota,
+    /// Hours since the start, as quotas count them.
+    hour: AtomicU64,
     pub(crate) strangers: Strangers,
 }
 
@@ -40,7 +41,7 @@ impl Gateway {
         Self {
             memory: Memory::new(wiring.limits.buffered_bytes),
             places: Arc::default(),
-            quota: Quota::new(wiring.limits.caller_stored_bytes),
+            hour: AtomicU64::new(0),
             strangers: Strangers::new(),
             stop,
             _open: open,
@@ -58,14 +59,19 @@ impl Gateway {
         crate::json::Bounds { depth: limits.json_depth, values: limits.json_values }
     }
 
-    /// Makes an event durable. Without payloads (no day key was at hand) nothing is written.
-    pub(crate) async fn record(&self, draft: Draft, payloads: Option<Vec<SealedPayload>>) -> Result<(), NotRecorded> {
+    /// Makes an event durable, and gives its final bytes. Without payloads (no day key was at hand) nothing is written.
+    /// What is stored counts towards the quota of `caller`.
+    pub(crate) async fn record(
+        &self,
+        draft: Draft,
+        payloads: Option<Vec<SealedPayload>>,
+        caller: Option<&Caller>,
+    ) -> Result<Leaf, NotRecorded> {
         let kind = draft.kind.name;
         let Some(payloads) = payloads else {
             tracing::error!(kind, "no data key for today: events with payloads are refused");
             return Err(NotRecorded);
         };
-        let actor = draft.actor.clone();
         let stored: usize = payloads.iter().map(|payload| payload.ciphertext.len()).sum();
         let appended = match self.wiring.spool.append(draft, payloads) {
             Ok(durable) => durable.await,
@@ -73,10 +79,10 @@ impl Gateway {
         };
         match appended {
             Ok(leaf) => {
-                if let Some(caller) = actor.as_str().strip_prefix("caller:") {
-                    self.quota.add(caller, (stored + leaf.bytes.len()) as u64, self.quota.hour());
+                if let Some(caller) = caller {
+                    caller.stored.add((stored + leaf.bytes.len()) as u64, self.hour.load(Ordering::Relaxed));
                 }
-                Ok(())
+                Ok(leaf)
             }
             Err(refused) => {
                 tracing::error!(kind, why = %refused, "an event could not be made durable");
@@ -96,6 +102,11 @@ impl Gateway {
         route.on_audit_failure == OnAuditFailure::Allow
     }
 
+    /// Why a route does not serve at this moment though all else is well: it wants witnesses, and they lag.
+    pub(crate) fn witnesses_lag(&self, route: &Route) -> bool {
+        route.on_witness_lag == OnWitnessLag::Refuse && self.wiring.witness_lag.load(Ordering::Relaxed)
+    }
+
     /// Records a refusal of a known caller and answers it.
     pub(crate) async fn refuse(
         &self,
@@ -107,7 +118,8 @@ impl Gateway {
         Counters::add(&self.wiring.counters.refused);
         let id = EventId::now((self.wiring.clock)());
         let refused = refused(problem, protocol.name(), 0);
-        let recorded = self.record_refusal(id, Actor::caller(&caller.id), environment, &refused, Vec::new()).await;
+        let draft = self.refusal(id, Actor::caller(&caller.id), environment, &refused);
+        let recorded = self.record(draft, Some(Vec::new()), Some(caller)).await.is_ok();
         answer(problem, protocol, recorded.then_some(id))
     }
 
@@ -124,6 +136,18 @@ impl Gateway {
         let recorded = self.record_counted(id, &source, &refused(problem, protocol.name(), suppressed)).await;
         // Refusing stays possible when recording is not: nothing passes either way.
         answer(problem, protocol, recorded.then_some(id))
+    }
+
+    /// Whether a caller may have no more stored for now.
+    pub(crate) fn quota_used_up(&self, caller: &Caller) -> bool {
+        caller.stored.bytes(self.hour.load(Ordering::Relaxed)) >= self.wiring.limits.caller_stored_bytes
+    }
+
+    /// A minute has passed: quotas learn of the hour, and refusals that were only counted are recorded.
+    pub(crate) async fn tick(&self) {
+        let minute = self.strangers.minute();
+        self.hour.store(minute / 60, Ordering::Relaxed);
+        self.record_left(minute).await;
     }
 
     /// Records what is left of the minutes before `minute`.
@@ -147,23 +171,21 @@ impl Gateway {
         let sealed = peer.zip(day).map(|(peer, day)| {
             haris_keys::seal_payload(&day, id, "peer", haris_domain::Stored::Full, peer.as_bytes(), None)
         });
-        self.record_refusal(id, actor, None, refused, sealed.into_iter().collect()).await
+        let draft = self.refusal(id, actor, None, refused);
+        self.record(draft, Some(sealed.into_iter().collect()), None).await.is_ok()
     }
 
-    async fn record_refusal(
+    fn refusal(
         &self,
         id: EventId,
         actor: Actor,
         environment: Option<Environment>,
         refused: &record::Refused<'_>,
-        payloads: Vec<SealedPayload>,
-    ) -> bool {
+    ) -> Draft {
         let at = (self.wiring.clock)();
         let policy = self.wiring.policy.load();
         let basis = self.basis(&policy, environment.unwrap_or(Environment::Production));
-        let draft = record::refused(id, at, actor, basis, refused);
-        drop(policy);
-        self.record(draft, Some(payloads)).await.is_ok()
+        record::refused(id, at, actor, basis, refused)
     }
 }
 

@@ -1,73 +1,44 @@
-//! How much each caller had stored of late: one application must not fill the disk of all.
+//! How much a caller had stored of late: one application must not fill the disk of all.
 //!
 //! Bytes are counted by hour, over the last 24, by a clock that nobody sets. A start begins anew: what was stored before
-//! it is on the disk and under its watermarks.
+//! it is on the disk and under its watermarks. Requests only add to atomic counters here; what is stored in the instant
+//! that an hour begins may be counted under the hour before or not at all.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+const HOURS: u64 = 24;
 
-const HOURS: usize = 24;
-
-/// Bytes stored for each caller in the last 24 hours.
-#[derive(Debug)]
-pub(crate) struct Quota {
-    started: Instant,
-    max: u64,
-    by_caller: Mutex<HashMap<String, Hours>>,
-}
-
+/// Bytes stored for one caller in the last 24 hours.
 #[derive(Debug, Default)]
-struct Hours {
-    bytes: [u64; HOURS],
-    newest: u64,
+pub struct Stored {
+    bytes: [AtomicU64; HOURS as usize],
+    newest: AtomicU64,
 }
 
-impl Quota {
-    pub(crate) fn new(max: u64) -> Self {
-        Self { started: Instant::now(), max, by_caller: Mutex::default() }
+impl Stored {
+    /// Counts what was stored in `hour`.
+    pub(crate) fn add(&self, bytes: u64, hour: u64) {
+        self.forget_before(hour);
+        self.slot(hour).fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The hour that this moment lies in.
-    pub(crate) fn hour(&self) -> u64 {
-        self.started.elapsed().as_secs() / 3_600
+    /// What was stored in the 24 hours up to and with `hour`.
+    pub(crate) fn bytes(&self, hour: u64) -> u64 {
+        self.forget_before(hour);
+        self.bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed)).fold(0, u64::saturating_add)
     }
 
-    /// Counts what was stored for a caller.
-    pub(crate) fn add(&self, caller: &str, bytes: u64, hour: u64) {
-        let mut by_caller = self.by_caller.lock();
-        if let Some(hours) = by_caller.get_mut(caller) {
-            hours.at(hour);
-            hours.bytes[slot(hour)] += bytes;
-        } else {
-            let mut hours = Hours { newest: hour, ..Hours::default() };
-            hours.bytes[slot(hour)] = bytes;
-            by_caller.insert(caller.to_owned(), hours);
+    /// Forgets what is a day older than `hour`. Whoever moves the newest hour clears, once.
+    fn forget_before(&self, hour: u64) {
+        let newest = self.newest.fetch_max(hour, Ordering::Relaxed);
+        for passed in 1..=hour.saturating_sub(newest).min(HOURS) {
+            self.slot(newest + passed).store(0, Ordering::Relaxed);
         }
     }
 
-    /// Whether a caller may have no more stored for now.
-    pub(crate) fn is_used_up(&self, caller: &str, hour: u64) -> bool {
-        let mut by_caller = self.by_caller.lock();
-        let Some(hours) = by_caller.get_mut(caller) else { return false };
-        hours.at(hour);
-        hours.bytes.iter().sum::<u64>() >= self.max
+    fn slot(&self, hour: u64) -> &AtomicU64 {
+        &self.bytes[usize::try_from(hour % HOURS).expect("below 24")]
     }
-}
-
-impl Hours {
-    /// Forgets what is older than a day.
-    fn at(&mut self, hour: u64) {
-        for passed in 1..=hour.saturating_sub(self.newest).min(HOURS as u64) {
-            self.bytes[slot(self.newest + passed)] = 0;
-        }
-        self.newest = self.newest.max(hour);
-    }
-}
-
-fn slot(hour: u64) -> usize {
-    usize::try_from(hour % HOURS as u64).expect("below 24")
 }
 
 #[cfg(test)]
@@ -76,17 +47,17 @@ mod tests {
 
     #[test]
     fn a_caller_has_its_bytes_back_after_a_day() {
-        let quota = Quota::new(100);
-        assert!(!quota.is_used_up("a", 0));
-        quota.add("a", 60, 0);
-        quota.add("a", 39, 5);
-        assert!(!quota.is_used_up("a", 23));
-        quota.add("a", 1, 23);
-        assert!(quota.is_used_up("a", 23) && !quota.is_used_up("b", 23));
-        assert!(!quota.is_used_up("a", 24), "the first hour is a day ago");
-        quota.add("a", 60, 24);
-        assert!(quota.is_used_up("a", 28) && !quota.is_used_up("a", 29));
-        assert!(!quota.is_used_up("a", 10_000));
-        assert!(quota.by_caller.lock()["a"].bytes.iter().all(|bytes| *bytes == 0));
+        let stored = Stored::default();
+        assert_eq!(stored.bytes(0), 0);
+        stored.add(60, 0);
+        stored.add(39, 5);
+        assert_eq!(stored.bytes(23), 99);
+        stored.add(1, 23);
+        assert_eq!(stored.bytes(23), 100);
+        assert_eq!(stored.bytes(24), 40, "the first hour is a day ago");
+        stored.add(60, 24);
+        assert_eq!((stored.bytes(28), stored.bytes(29)), (100, 61));
+        assert_eq!(stored.bytes(10_000), 0);
+        assert!(stored.bytes.iter().all(|bytes| bytes.load(Ordering::Relaxed) == 0));
     }
 }

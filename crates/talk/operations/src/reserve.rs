@@ -16,8 +16,11 @@ const MIB: u64 = 1 << 20;
 const WANTED_BYTES: u64 = 64 * MIB;
 /// Below so much free space the disk counts as full for everybody but operators.
 const SHORT_BYTES: u64 = 24 * MIB;
-/// What an operator's command finds free, as long as the reserve lasts: a few transactions and their tiles.
-const OPERATOR_BYTES: u64 = 8 * MIB;
+/// What an operator's command takes at most: a few transactions and their tiles. With less free than that, a piece of the
+/// reserve is given back.
+const OPERATOR_BYTES: u64 = 3 * MIB;
+/// Such a piece: several commands' worth, so that the next one finds its own still there.
+const PIECE_BYTES: u64 = 8 * MIB;
 /// What must be free besides when the reserve is set aside: two of the spool's segments and the room that it leaves the
 /// ledger. Otherwise setting aside would itself stop the service.
 const BESIDES_BYTES: u64 = 128 * MIB;
@@ -73,7 +76,7 @@ impl Reserve {
         if missing == 0 || held == 0 {
             return Ok(());
         }
-        let left = held.saturating_sub(missing.max(OPERATOR_BYTES));
+        let left = held.saturating_sub(PIECE_BYTES);
         tracing::warn!(left, "the disk is full: part of the reserve is given to an operator's command");
         OpenOptions::new().write(true).open(self.path())?.set_len(left)
     }
@@ -154,6 +157,6 @@ mod tests {
 
     #[test]
     fn lending_never_makes_room_for_traffic() {
-        const { assert!(2 * OPERATOR_BYTES < SHORT_BYTES) };
+        const { assert!(OPERATOR_BYTES + PIECE_BYTES < SHORT_BYTES) };
     }
 }

@@ -1,12 +1,15 @@
 //! How everything is: gateway, spool, disk, ledger, and what needs attention.
 
 use async_trait::async_trait;
-use haris_domain::Actor;
+use haris_domain::{Actor, Timestamp};
+use haris_ledger::LedgerStatus;
 use haris_spool::Health;
+use haris_witnessing::{Anchors, AnchorsStatus, Cosigners, WitnessStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::alerts::{self, AlertAnswer};
+use crate::refusal::chain;
 use crate::{Approval, Context, GatewayStatus, Operation, OperationMeta, ProcessAnswer, Refusal};
 
 /// Tells how everything is.
@@ -35,6 +38,15 @@ pub struct StatusAnswer {
     pub disk: DiskAnswer,
     /// The ledger.
     pub ledger: LedgerAnswer,
+    /// How witnesses stand, where some are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<WitnessStatus>,
+    /// How lesser anchors stand, where some are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<AnchorsStatus>,
+    /// What events say of events that are missing, and of processes: newest first.
+    #[serde(default)]
+    pub continuity: Vec<String>,
 }
 
 /// One spool.
@@ -102,6 +114,11 @@ pub struct LedgerAnswer {
     /// Events whose erasure is on record and not finished.
     #[serde(default)]
     pub erasures_unfinished: u64,
+    /// Why nothing is known of the logs, if so: the database does not answer.
+    #[serde(default)]
+    pub database_error: Option<String>,
+    /// What a caller verifies receipts with.
+    pub receipt_key: String,
 }
 
 /// One log.
@@ -119,7 +136,7 @@ pub struct LogAnswer {
     pub sealed: u64,
     /// When it was made.
     pub sealed_at: Option<String>,
-    /// For how long the oldest entry without a checkpoint has waited, at most, in seconds.
+    /// For how long entries have waited for their seal, in seconds, when the server last looked.
     #[serde(default)]
     pub seal_lag_seconds: u64,
 }
@@ -138,31 +155,38 @@ impl Operation for ShowStatus {
 
     async fn run(context: &Context, _actor: &Actor, _input: Value) -> Result<StatusAnswer, Refusal> {
         let mut status = collect(context).await?;
-        let open = haris_register::alerts_open(&context.ledger).await.map_err(|error| Refusal::internal(&error))?;
-        status.alerts = crate::alert_operations::shown(&open, &alerts::holding(&status, context.now()));
+        let holding = alerts::holding(&status, context.now());
+        // Without the database nobody knows what was raised; what holds is told all the same.
+        if let Ok(open) = haris_register::alerts_open(&context.ledger).await {
+            status.alerts = crate::alert_operations::shown(&open, &holding);
+        }
         Ok(status)
     }
 }
 
 /// How everything is, without the alerts on record.
 pub(crate) async fn collect(context: &Context) -> Result<StatusAnswer, Refusal> {
-    let now = context.now();
     let spool: Vec<_> = context.spools.iter().map(|(name, spool)| spool_answer(name, &spool.state())).collect();
-    let ledger = context.ledger.status().await?;
-    let logs = ledger.logs.iter().map(|log| {
-        let lag = log.checkpoint.as_ref().map_or(0, |checkpoint| now.micros() - checkpoint.at.micros());
-        LogAnswer {
-            log: log.log.to_string(),
-            origin: log.origin.clone(),
-            verifier_keys: log.verifier_keys.clone(),
-            size: log.size,
-            sealed: log.size - log.unsealed(),
-            sealed_at: log.checkpoint.as_ref().map(|checkpoint| checkpoint.at.to_string()),
-            // A clock that was set back since makes the lag negative: then nothing is known to be late.
-            seal_lag_seconds: if log.unsealed() == 0 { 0 } else { u64::try_from(lag / 1_000_000).unwrap_or(0) },
-        }
+    // Whoever looks because the database is away must learn just that.
+    let (ledger, database_error) = match context.ledger.status().await {
+        Ok(ledger) => (ledger, None),
+        Err(error) => (unknown(context), Some(chain(&error))),
+    };
+    let logs = ledger.logs.iter().map(|log| LogAnswer {
+        log: log.log.to_string(),
+        origin: log.origin.clone(),
+        verifier_keys: log.verifier_keys.clone(),
+        size: log.size,
+        sealed: log.size - log.unsealed(),
+        sealed_at: log.checkpoint.as_ref().map(|checkpoint| checkpoint.at.to_string()),
+        seal_lag_seconds: context.vitals.seal_lag_seconds(log.log.name()),
     });
+    let continuity = match database_error {
+        Some(_) => Vec::new(),
+        None => context.ledger.continuity().await?,
+    };
     let gateway = context.gateway.as_ref().map(|gateway| gateway.status());
+    let receipt_key = context.ledger.receipt_signer().map_err(|error| Refusal::internal(&error))?;
     let mut status = StatusAnswer {
         schema: "haris.status/1".to_owned(),
         ready: gateway.is_some() && spool.iter().all(|one| one.healthy),
@@ -179,10 +203,31 @@ pub(crate) async fn collect(context: &Context) -> Result<StatusAnswer, Refusal> 
             sealer_error: ledger.sealer_error,
             holds: ledger.holds.len() as u64,
             erasures_unfinished: ledger.erasures_unfinished,
+            database_error,
+            receipt_key: receipt_key.key().to_string(),
         },
+        witnesses: context.cosigners.as_ref().map(Cosigners::status),
+        anchors: context.anchors.as_ref().and_then(Anchors::status),
+        continuity,
     };
-    status.attention = alerts::holding(&status, now).into_iter().map(|one| one.case.text).collect();
+    status.attention = attention(&status, context.now());
     Ok(status)
+}
+
+/// What needs a person, in words.
+pub(crate) fn attention(status: &StatusAnswer, now: Timestamp) -> Vec<String> {
+    alerts::holding(status, now).into_iter().map(|one| one.case.text).collect()
+}
+
+fn unknown(context: &Context) -> LedgerStatus {
+    LedgerStatus {
+        engine: context.ledger.store().engine().name(),
+        logs: Vec::new(),
+        anchored: None,
+        sealer_error: None,
+        holds: Vec::new(),
+        erasures_unfinished: 0,
+    }
 }
 
 fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {

@@ -2,7 +2,7 @@
 //!
 //! Filled by whoever watches, read by `status`. Nothing here reads a clock: both times are arguments.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use haris_domain::Timestamp;
 use haris_ledger::PreviousBoot;
@@ -35,6 +35,18 @@ struct Inner {
     steps_seen: u64,
     disk: VecDeque<(u64, u64)>,
     delivery_error: Option<String>,
+    /// For each log that has entries without a seal, how it stands.
+    unsealed: BTreeMap<String, Unsealed>,
+}
+
+/// Entries that wait for their seal.
+#[derive(Debug)]
+struct Unsealed {
+    /// How far the log was sealed when they began to wait, and when that was.
+    sealed: u64,
+    since_us: u64,
+    /// How long that was ago when last looked at.
+    lag_us: u64,
 }
 
 /// This process, as `status` shows it.
@@ -132,6 +144,27 @@ impl Vitals {
         u64::try_from(micros / DAY_MICROS).ok()
     }
 
+    /// Notes how far a log is sealed: what waits for its seal has waited since that last moved.
+    pub fn look_at_seal(&self, log: &str, size: u64, sealed: u64, monotonic_us: u64) {
+        let unsealed = &mut self.0.lock().unsealed;
+        if sealed >= size {
+            unsealed.remove(log);
+            return;
+        }
+        let anew = || Unsealed { sealed, since_us: monotonic_us, lag_us: 0 };
+        let waiting = unsealed.entry(log.to_owned()).or_insert_with(anew);
+        if waiting.sealed != sealed {
+            *waiting = anew();
+        }
+        waiting.lag_us = monotonic_us.saturating_sub(waiting.since_us);
+    }
+
+    /// For how many seconds entries of a log have waited for their seal, when last looked at.
+    #[must_use]
+    pub fn seal_lag_seconds(&self, log: &str) -> u64 {
+        self.0.lock().unsealed.get(log).map_or(0, |waiting| waiting.lag_us / 1_000_000)
+    }
+
     /// Notes whether alerts reach their sink.
     pub fn delivery(&self, error: Option<String>) {
         self.0.lock().delivery_error = error;
@@ -207,6 +240,18 @@ mod tests {
         }
         assert_eq!(vitals.answer().clock_steps.len(), CLOCK_STEPS_MAX);
         assert_eq!(vitals.answer().clock_steps.last().unwrap().number, 999);
+    }
+
+    #[test]
+    fn entries_wait_for_their_seal_since_it_last_moved() {
+        let vitals = Vitals::default();
+        let lag = |size, sealed, second| {
+            vitals.look_at_seal("traffic", size, sealed, mono(second));
+            vitals.seal_lag_seconds("traffic")
+        };
+        // A lone event after an hour of silence has not waited for an hour.
+        assert_eq!((lag(5, 5, 0), lag(6, 5, 3_600), lag(6, 6, 3_601)), (0, 0, 0));
+        assert_eq!((lag(9, 6, 3_605), lag(12, 6, 3_630), lag(20, 12, 3_635), lag(20, 20, 3_640)), (0, 25, 0, 0));
     }
 
     #[test]

@@ -24,6 +24,8 @@ const CLEARED_LOOKED_AT: u32 = 50;
 /// Watches one process. Told of the time by whoever drives it.
 #[derive(Debug, Default)]
 pub struct Watch {
+    /// Alerts on record that are not over, as last read.
+    known: Mutex<Vec<AlertRow>>,
     /// Alerts on record whose condition does not hold at this moment, and since when.
     absent: Mutex<BTreeMap<String, Duration>>,
     /// Alerts that could not be recorded, by alert and subject, and what they are called meanwhile.
@@ -46,15 +48,20 @@ impl Watch {
     /// When not even the state of things can be read.
     pub async fn look(&self, context: &Context, monotonic: Duration) -> Result<Watched, Refusal> {
         let mut status = crate::status::collect(context).await?;
+        let micros = u64::try_from(monotonic.as_micros()).unwrap_or(u64::MAX);
+        for log in &mut status.ledger.logs {
+            context.vitals.look_at_seal(&log.log, log.size, log.sealed, micros);
+            log.seal_lag_seconds = context.vitals.seal_lag_seconds(&log.log);
+        }
+        status.attention = crate::status::attention(&status, context.now());
         let holding = alerts::holding(&status, context.now());
         let node = context.ledger.node().to_owned();
-        let mut open: Vec<AlertRow> = alerts_open(context).await?;
-        open.retain(|row| row.node == node);
+        let mut open = self.open(context, &node).await;
         if self.follow(context, &holding, &open, monotonic).await {
-            open = alerts_open(context).await?;
-            open.retain(|row| row.node == node);
+            open = self.open(context, &node).await;
         }
-        let mut messages = self.over(context, &node).await?;
+        // Without the database what is over is told later.
+        let mut messages = self.over(context, &node).await.unwrap_or_default();
         for row in open.iter().filter(|row| row.acknowledged_at.is_none()) {
             let now = holding.iter().find(|one| is(row, one));
             messages.push(raised(row, now));
@@ -68,6 +75,16 @@ impl Watch {
         Ok(Watched { status, messages })
     }
 
+    /// Alerts of this process that are not over. While the database does not answer, those that were known before.
+    async fn open(&self, context: &Context, node: &str) -> Vec<AlertRow> {
+        let rows = haris_register::alerts_open(&context.ledger).await;
+        let mut known = self.known.lock();
+        if let Ok(rows) = rows {
+            *known = rows.into_iter().filter(|row| row.node == node).collect();
+        }
+        known.clone()
+    }
+
     /// Records what began and what is over; whether anything was recorded.
     async fn follow(&self, context: &Context, holding: &[Holding], open: &[AlertRow], monotonic: Duration) -> bool {
         let mut recorded = false;
@@ -76,9 +93,9 @@ impl Watch {
             .retain(|(alert, about), _| holding.iter().any(|one| one.alert.id == *alert && one.case.about == *about));
         for one in holding.iter().filter(|one| !open.iter().any(|row| is(row, one))) {
             if one.alert.lasts == Lasts::UntilAcknowledged {
-                // It happened once, and a person has dealt with it.
+                // It happened once, and a person has dealt with it; or nobody can say at this moment.
                 let known = haris_register::alert_known(&context.ledger, one.alert.id, &one.case.about).await;
-                if known.unwrap_or(false) {
+                if known.unwrap_or(true) {
                     continue;
                 }
             }
@@ -155,10 +172,6 @@ impl Watch {
             })
             .collect())
     }
-}
-
-async fn alerts_open(context: &Context) -> Result<Vec<AlertRow>, Refusal> {
-    haris_register::alerts_open(&context.ledger).await.map_err(|error| Refusal::internal(&error))
 }
 
 pub(crate) fn is(row: &AlertRow, one: &Holding) -> bool {

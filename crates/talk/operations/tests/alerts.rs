@@ -14,6 +14,8 @@ use support::{Scene, clock};
 const SECOND: i64 = 1_000_000;
 
 async fn look(watch: &Watch, scene: &Scene, seconds: u64) -> Watched {
+    // As the sealer of a server does, while it can.
+    let _ = scene.context.ledger.seal(clock()).await;
     watch.look(&scene.context, Duration::from_secs(seconds)).await.unwrap()
 }
 
@@ -111,4 +113,38 @@ async fn taking_notice_needs_a_reason_which_is_no_part_of_the_leaf() {
     let recorded = scene.recorded("alert.condition.acknowledged/1").await;
     assert_eq!(recorded[0]["payloads"][0]["name"], "reason");
     assert!(!recorded[0].to_string().contains("Fatima"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_of_and_so_is_what_was_known() {
+    let scene = Scene::new().await;
+    scene.context.vitals.delivery(Some("down".into()));
+    let watch = Watch::default();
+    let before = look(&watch, &scene, 0).await;
+    assert_eq!(told(&before), pairs(&[("alerts-undelivered", "raised")]));
+    scene.context.ledger.store().close().await;
+    for seconds in [5, 100] {
+        let away = look(&watch, &scene, seconds).await;
+        assert_eq!(told(&away), pairs(&[("alerts-undelivered", "raised"), ("database-unreachable", "raised")]));
+        let key = |watched: &Watched| {
+            watched.messages.iter().find(|one| one.body["alert"] == "alerts-undelivered").unwrap().key.clone()
+        };
+        assert_eq!(key(&away), key(&before), "a sink is not told twice of one thing");
+    }
+    let status = scene.done("status.show", serde_json::Value::Null).await;
+    assert!(status["attention"].to_string().contains("the database does not answer"), "{status}");
+}
+
+#[tokio::test]
+async fn what_waits_for_its_seal_is_told_by_how_long_it_waits_not_by_the_age_of_the_last_checkpoint() {
+    let scene = Scene::new().await;
+    let watch = Watch::default();
+    assert_eq!(told(&look(&watch, &scene, 0).await), []);
+    let only = async |seconds| told(&watch.look(&scene.context, Duration::from_secs(seconds)).await.unwrap());
+    scene.done("callers.add", json!({ "name": "late", "owner": "o", "models": ["*"] })).await;
+    assert_eq!(only(3_600).await, [], "an hour of silence is no lag");
+    assert_eq!(only(3_605).await, []);
+    assert_eq!(only(3_615).await, pairs(&[("seal-lag", "raised")]));
+    assert_eq!(told(&look(&watch, &scene, 3_620).await), pairs(&[("seal-lag", "raised")]), "it is cleared later");
+    assert_eq!(told(&look(&watch, &scene, 3_700).await), pairs(&[("seal-lag", "cleared")]));
 }

@@ -7,6 +7,19 @@ use super::{Alert, Case, Lasts};
 /// A second passes between seals; several times that, and something is wrong.
 const SEAL_LAG_SECONDS_MAX: u64 = 10;
 
+pub(super) const DATABASE_UNREACHABLE: Alert = Alert {
+    id: "database-unreachable",
+    title: "the database does not answer",
+    severity: Severity::Critical,
+    meaning: "Requests are served and their events are durable in the spool, but nothing reaches the ledger, and nothing is sealed. When the spool is full, requests are refused.",
+    remedy: "The text says what the database answered. When it is back, what waits is taken in by itself.",
+    lasts: Lasts::WhileTrue,
+    condition: |status, _| {
+        let error = status.ledger.database_error.iter();
+        error.map(|error| Case::only(format!("ledger: the database does not answer: {error}"))).collect()
+    },
+};
+
 pub(super) const SEALER_STOPPED: Alert = Alert {
     id: "sealer-stopped",
     title: "nothing new is sealed",

@@ -14,6 +14,7 @@ mod gateway;
 mod ledger;
 mod process;
 mod spool;
+mod witness;
 
 use haris_domain::{Severity, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,8 @@ impl Case {
 /// All alerts, most urgent first.
 pub const ALERTS: &[&Alert] = &[
     &spool::SPOOL_STOPPED,
+    &witness::WITNESS_CONTRADICTED,
+    &ledger::DATABASE_UNREACHABLE,
     &ledger::SEALER_STOPPED,
     &disk::DISK_RESERVE_IN_USE,
     &disk::DISK_CRITICAL,
@@ -74,8 +77,11 @@ pub const ALERTS: &[&Alert] = &[
     &gateway::TRAFFIC_UNRECORDED,
     &spool::SPOOL_NEARLY_FULL,
     &ledger::SEAL_LAG,
+    &witness::WITNESS_LAG,
     &ledger::ERASURE_UNFINISHED,
     &disk::DISK_LOW,
+    &witness::WITNESS_FAILING,
+    &witness::ANCHOR_FAILING,
     &process::CLOCK_STEP,
     &process::UNCLEAN_START,
     &process::ALERTS_UNDELIVERED,
