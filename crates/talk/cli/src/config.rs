@@ -3,6 +3,9 @@
 //! Unknown keys are errors. Secrets are never in this file: a provider's key and a database's URL
 //! come from an environment variable or a file that it names.
 
+mod limits;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -16,6 +19,8 @@ use haris_policy::{Environment, RouteSettings, UpstreamFacts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::limits::{LIMITS, LimitSettings};
+pub(crate) use self::settings::reference;
 use crate::Failure;
 use crate::witnesses::{AnchorSettings, WitnessSettings};
 
@@ -56,8 +61,17 @@ pub(crate) struct Config {
     pub(crate) anchors: AnchorSettings,
     /// Who is told when something needs a person.
     pub(crate) alerts: AlertSettings,
+    /// Where counts and times can be read.
+    pub(crate) metrics: MetricSettings,
     /// Bounds.
     pub(crate) limits: LimitSettings,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MetricSettings {
+    /// A second address that serves `/metrics` alone, without a token; loopback only.
+    listen: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -118,66 +132,6 @@ pub(crate) struct UpstreamSettings {
     models: Vec<String>,
 }
 
-macro_rules! limit_settings {
-    ($($(#[doc = $doc:literal])* $name:ident: $type:ty => $field:ident $convert:expr;)*) => {
-        /// Bounds, in bytes, seconds and counts. What is not given keeps its default.
-        #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub(crate) struct LimitSettings {
-            $($(#[doc = $doc])* $name: Option<$type>,)*
-        }
-
-        impl LimitSettings {
-            pub(crate) fn apply(&self) -> Limits {
-                let mut limits = Limits::default();
-                $(if let Some(value) = self.$name { limits.$field = $convert(value); })*
-                limits
-            }
-        }
-    };
-}
-
-limit_settings! {
-    /// A request's headers.
-    header_bytes: NonZeroUsize => header_bytes NonZeroUsize::get;
-    /// From a request's first byte to the end of its headers.
-    header_read_seconds: NonZeroU64 => header_read seconds;
-    /// A request's body.
-    body_bytes: NonZeroUsize => body_bytes NonZeroUsize::get;
-    /// From the end of the headers to the end of the body.
-    body_read_seconds: NonZeroU64 => body_read seconds;
-    /// Arrays and objects inside each other.
-    json_depth: NonZeroUsize => json_depth NonZeroUsize::get;
-    /// An answer after decompression.
-    answer_bytes: NonZeroUsize => answer_bytes NonZeroUsize::get;
-    /// To reach an upstream.
-    connect_seconds: NonZeroU64 => connect seconds;
-    /// From sending a request to the head of its answer.
-    first_byte_seconds: NonZeroU64 => first_byte seconds;
-    /// Between two pieces of an answer.
-    idle_seconds: NonZeroU64 => idle seconds;
-    /// The whole exchange with an upstream.
-    total_seconds: NonZeroU64 => total seconds;
-    /// How long a client may take nothing of what is ready for it.
-    client_stall_seconds: NonZeroU64 => client_stall seconds;
-    /// Requests of one caller at the same time.
-    caller_requests: NonZeroUsize => caller_requests NonZeroUsize::get;
-    /// Of those, streams.
-    caller_streams: NonZeroUsize => caller_streams NonZeroUsize::get;
-    /// Events and payloads stored for one caller in 24 hours.
-    caller_stored_bytes: NonZeroU64 => caller_stored_bytes NonZeroU64::get;
-    /// Open connections.
-    connections: NonZeroUsize => connections NonZeroUsize::get;
-    /// Bodies and answers in memory.
-    buffered_bytes: NonZeroUsize => buffered_bytes NonZeroUsize::get;
-    /// How long open requests may go on after a stop was asked for.
-    drain_seconds: u64 => drain Duration::from_secs;
-}
-
-fn seconds(count: NonZeroU64) -> Duration {
-    Duration::from_secs(count.get())
-}
-
 impl Config {
     /// Reads the file, or gives the defaults when there is none to read.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
@@ -188,6 +142,11 @@ impl Config {
 
     /// Reads the file's text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let file: toml::Table = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let unknown = settings::unknown_keys(&file);
+        if !unknown.is_empty() {
+            return Err(unknown.join("; "));
+        }
         let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         // A country written in another way would count every place as abroad, and nobody would see why.
         if let Some(country) = config.country.as_ref().filter(|country| !is_country(country)) {
@@ -208,6 +167,45 @@ impl Config {
                 "`{text}` is no address to listen on; write it like 127.0.0.1:8787, or 127.0.0.1:0 for a free port"
             ))
         })
+    }
+
+    /// Where `/metrics` is served besides, if anywhere.
+    pub(crate) fn metrics_listen(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = &self.metrics.listen else { return Ok(None) };
+        let address: SocketAddr = text.parse().map_err(|_| {
+            Failure::usage(format!("[metrics]: `{text}` is no address to listen on; write it like 127.0.0.1:9187"))
+        })?;
+        if !address.ip().is_loopback() {
+            return Err(Failure::usage(format!(
+                "[metrics]: {address} can be reached from other machines, and this address asks for no token; listen on \
+                 127.0.0.1, or read /metrics on the gateway's own address with the token in DATA/metrics.token"
+            )));
+        }
+        Ok(Some(address))
+    }
+
+    /// What is in force, every default filled in; without secrets, for the file holds none, and without what a URL may
+    /// carry of one.
+    pub(crate) fn effective(&self) -> Value {
+        let mut value = self.value();
+        let limits = self.limits.apply();
+        for limit in LIMITS {
+            value["limits"][limit.key] = (limit.value)(&limits).into();
+        }
+        let mut set = |path: &[&str], default: Value| {
+            let place = path.iter().fold(&mut value, |place, key| &mut place[*key]);
+            if place.is_null() {
+                *place = default;
+            }
+        };
+        set(&["listen"], LISTEN.into());
+        set(&["country"], COUNTRY.into());
+        set(&["alerts", "repeat_minutes"], ALERT_REPEAT_MINUTES.into());
+        set(&["witness_max_age_seconds"], crate::witnesses::MAX_AGE_SECONDS.into());
+        for key in ["url", "webhook"] {
+            hide_credentials(&mut value, key);
+        }
+        value
     }
 
     /// The database's URL.
@@ -289,7 +287,7 @@ impl Config {
     }
 
     fn is_inside(&self, place: &str) -> bool {
-        let country = self.country.as_deref().unwrap_or("QA");
+        let country = self.country.as_deref().unwrap_or(COUNTRY);
         let head = place.split('-').next().unwrap_or_default();
         head.eq_ignore_ascii_case(country)
     }
@@ -305,6 +303,34 @@ impl Config {
         let mut value = serde_json::to_value(self).expect("a configuration has a JSON form");
         forget_floats(&mut value);
         value
+    }
+}
+
+/// The bank's country when none is named.
+const COUNTRY: &str = "QA";
+
+/// Takes user, password and query out of every URL under `key`.
+fn hide_credentials(value: &mut Value, key: &str) {
+    match value {
+        Value::Object(map) => {
+            for (name, inner) in map {
+                match inner {
+                    Value::String(text) if name == key => {
+                        *text = text.parse::<reqwest::Url>().map_or_else(
+                            |_| "(no URL)".to_owned(),
+                            |mut url| {
+                                let _ = (url.set_username(""), url.set_password(None));
+                                url.set_query(None);
+                                url.to_string()
+                            },
+                        );
+                    }
+                    inner => hide_credentials(inner, key),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| hide_credentials(item, key)),
+        _ => {}
     }
 }
 

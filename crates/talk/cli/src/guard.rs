@@ -5,19 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use haris_gateway::{Caller, CallerTable, Counters, Upstreams, Versions};
+use haris_gateway::{Caller, CallerTable, Counters, InForce};
 use haris_ledger::Ledger;
 use haris_operations::{Gateway, GatewayStatus, Refusal};
-use haris_policy::Policy;
 
 /// What operations see of the gateway in this process.
 pub(crate) struct Guard {
     pub(crate) ledger: Ledger,
     pub(crate) url: String,
-    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    pub(crate) rules: Arc<ArcSwap<InForce>>,
     pub(crate) callers: Arc<ArcSwap<CallerTable>>,
-    pub(crate) upstreams: Upstreams,
-    pub(crate) versions: Versions,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -31,13 +28,14 @@ impl Gateway for Guard {
 
     fn status(&self) -> GatewayStatus {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let rules = self.rules.load();
         let place = |upstream: &haris_gateway::Upstream| format!("{} ({})", upstream.name, upstream.place);
         GatewayStatus {
             url: self.url.clone(),
-            policy: self.policy.load().version().to_owned(),
-            engine: self.versions.engine.clone(),
-            rules: self.versions.rules.clone(),
-            upstreams: self.upstreams.iter().map(place).collect(),
+            policy: rules.version().to_owned(),
+            engine: rules.versions.engine.clone(),
+            rules: rules.versions.rules.clone(),
+            upstreams: rules.upstreams.iter().map(place).collect(),
             callers: self.callers.load().len() as u64,
             requests: read(&self.counters.requests),
             blocked: read(&self.counters.blocked),

@@ -85,6 +85,11 @@ impl Folders {
         self.data.join("haris.sock")
     }
 
+    /// The file that names the address of `/metrics` alone.
+    pub(crate) fn metrics_listen(&self) -> PathBuf {
+        self.data.join("metrics.listen")
+    }
+
     /// The file that names the address in use.
     pub(crate) fn listen(&self) -> PathBuf {
         self.data.join("listen")
@@ -419,7 +424,7 @@ fn changed_settings(data: &Path, config: &Config) -> Result<Vec<String>, Failure
 /// Settings that one leaf names; a wholesale change needs no longer list.
 const CHANGED_MAX: usize = 64;
 
-fn differing(path: &str, before: &Value, now: &Value, changed: &mut Vec<String>) {
+pub(crate) fn differing(path: &str, before: &Value, now: &Value, changed: &mut Vec<String>) {
     if before == now || changed.len() >= CHANGED_MAX {
         return;
     }

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod callers;
+mod compile;
 mod config;
 mod disk;
 mod door;
@@ -13,11 +14,14 @@ mod guard;
 mod home;
 mod inspect;
 mod ledger;
+mod metrics;
 mod newcomer;
 mod output;
 mod progress;
+mod reload;
 mod remote;
 mod serve;
+mod settings;
 mod status;
 mod tables;
 mod watching;
@@ -78,6 +82,9 @@ enum Command {
     Db(tables::Command),
     /// Cosigns checkpoints of other installations; runs apart from them.
     Witness(witness::Arguments),
+    /// Reading a configuration without starting anything.
+    #[command(subcommand)]
+    Config(settings::Command),
     /// A shell's completion script.
     Completions {
         /// Which shell.
@@ -165,6 +172,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Callers(command) => callers::run(command)?,
         Command::Disk(arguments) => return disk::run(arguments),
         Command::Ledger(command) => return ledger::run(command),
+        Command::Config(command) => return settings::run(command),
         Command::Db(command) => return tables::run(command),
         Command::Witness(arguments) => witness::run(arguments)?,
         Command::Completions { shell } => {

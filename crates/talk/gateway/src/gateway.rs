@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haris_domain::{Actor, Draft, EventId, Leaf, SealedPayload};
-use haris_policy::{Environment, OnAuditFailure, OnWitnessLag, Policy, Route};
+use haris_policy::{Environment, OnAuditFailure, OnWitnessLag, Route};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::protocol::Protocol;
 use crate::record::{self, Basis};
 use crate::strangers::{Left, Refusal, Source, Strangers};
-use crate::{Caller, Counters, Wiring};
+use crate::{Caller, Counters, InForce, Wiring};
 
 /// On every response that an event stands behind.
 pub(crate) const EVENT_HEADER: HeaderName = HeaderName::from_static("x-haris-event");
@@ -49,8 +49,8 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn basis<'g>(&'g self, policy: &'g Policy, environment: Environment) -> Basis<'g> {
-        Basis { environment: environment.name(), policy: policy.version(), versions: &self.wiring.versions }
+    pub(crate) fn basis<'g>(&self, rules: &'g InForce, environment: Environment) -> Basis<'g> {
+        Basis { environment: environment.name(), policy: rules.version(), versions: &rules.versions }
     }
 
     /// How much of an upstream's JSON is read.
@@ -115,7 +115,7 @@ impl Gateway {
         caller: &Caller,
         environment: Option<Environment>,
     ) -> Response {
-        Counters::add(&self.wiring.counters.refused);
+        self.wiring.counters.refused(problem.status);
         let id = EventId::now((self.wiring.clock)());
         let refused = refused(problem, protocol.name(), 0);
         let draft = self.refusal(id, Actor::caller(&caller.id), environment, &refused);
@@ -126,7 +126,7 @@ impl Gateway {
     /// Counts a refusal that can be caused without end, records it where its source has no event in this minute yet, and
     /// answers.
     pub(crate) async fn refuse_counted(&self, problem: &Problem, protocol: &dyn Protocol, source: Source) -> Response {
-        Counters::add(&self.wiring.counters.refused);
+        self.wiring.counters.refused(problem.status);
         let id = EventId::now((self.wiring.clock)());
         let minute = self.strangers.minute();
         let suppressed = match self.strangers.refused(source.clone(), problem.reason, problem.status, minute, id) {
@@ -183,7 +183,7 @@ impl Gateway {
         refused: &record::Refused<'_>,
     ) -> Draft {
         let at = (self.wiring.clock)();
-        let policy = self.wiring.policy.load();
+        let policy = self.wiring.rules.load();
         let basis = self.basis(&policy, environment.unwrap_or(Environment::Production));
         record::refused(id, at, actor, basis, refused)
     }

@@ -58,4 +58,4 @@ pub use quota::Stored;
 pub use receipt::Receipts;
 pub use server::serve;
 pub use upstream::{BadUpstreams, Outgoing, ProxySource, Secret, Upstream, Upstreams};
-pub use wiring::{Counters, Versions, Wiring};
+pub use wiring::{Counters, InForce, Versions, Wiring};

@@ -193,15 +193,14 @@ impl Door {
         match (protocol, &head.method, head.uri.path()) {
             (Some(protocol), &Method::POST, _) => self.post(head, body, protocol, caller).await,
             (None, &Method::GET | &Method::HEAD, "/v1/models") => {
-                let policy = gateway.wiring.policy.load_full();
-                json(200, models::list(&gateway.wiring, &policy, &caller).await, None, None)
+                let rules = gateway.wiring.rules.load_full();
+                json(200, models::list(&gateway.wiring, &rules, &caller).await, None, None)
             }
             (None, &Method::GET | &Method::HEAD, path) if path.starts_with("/v1/models/") => {
                 let id = media::unescape(&path["/v1/models/".len()..]);
-                let policy = gateway.wiring.policy.load_full();
+                let rules = gateway.wiring.rules.load_full();
                 let id = String::from_utf8(id).unwrap_or_default();
-                let found = models::one(&gateway.wiring, &policy, &caller, &id);
-                match found {
+                match models::one(&rules, &caller, &id) {
                     Some(body) => json(200, body, None, None),
                     None => {
                         let message = "There is no such model for this key. `GET /v1/models` lists those there are.";

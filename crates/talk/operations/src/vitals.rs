@@ -35,6 +35,7 @@ struct Inner {
     steps_seen: u64,
     disk: VecDeque<(u64, u64)>,
     delivery_error: Option<String>,
+    config_error: Option<String>,
     /// For each log that has entries without a seal, how it stands.
     unsealed: BTreeMap<String, Unsealed>,
 }
@@ -62,6 +63,9 @@ pub struct ProcessAnswer {
     pub clock_steps: Vec<ClockStep>,
     /// Why alerts do not reach their sink, if so.
     pub delivery_error: Option<String>,
+    /// Why the configuration that was read again is not in force, if so.
+    #[serde(default)]
+    pub config_error: Option<String>,
 }
 
 /// A start that did not say goodbye.
@@ -165,6 +169,11 @@ impl Vitals {
         self.0.lock().unsealed.get(log).map_or(0, |waiting| waiting.lag_us / 1_000_000)
     }
 
+    /// Notes whether the configuration file could be read again.
+    pub fn configuration(&self, error: Option<String>) {
+        self.0.lock().config_error = error;
+    }
+
     /// Notes whether alerts reach their sink.
     pub fn delivery(&self, error: Option<String>) {
         self.0.lock().delivery_error = error;
@@ -180,6 +189,7 @@ impl Vitals {
             unclean_previous: inner.unclean_previous.clone(),
             clock_steps: inner.steps.iter().cloned().collect(),
             delivery_error: inner.delivery_error.clone(),
+            config_error: inner.config_error.clone(),
         }
     }
 }

@@ -85,6 +85,7 @@ pub const ALERTS: &[&Alert] = &[
     &process::CLOCK_STEP,
     &process::UNCLEAN_START,
     &process::ALERTS_UNDELIVERED,
+    &process::CONFIG_REFUSED,
 ];
 
 /// The alert of that id.

@@ -60,3 +60,16 @@ pub(super) const ALERTS_UNDELIVERED: Alert = Alert {
         error.map(|error| Case::only(format!("alerts: {error}"))).collect()
     },
 };
+
+pub(super) const CONFIG_REFUSED: Alert = Alert {
+    id: "config-refused",
+    title: "the configuration that was read again is not in force",
+    severity: Severity::Medium,
+    meaning: "After SIGHUP the file held a mistake. The configuration from before goes on; a restart with this file would fail.",
+    remedy: "Mend the file, try it with `haris config check`, and send SIGHUP again.",
+    lasts: Lasts::WhileTrue,
+    condition: |status, _| {
+        let error = status.process.iter().filter_map(|process| process.config_error.as_ref());
+        error.map(|error| Case::only(format!("configuration: {error}"))).collect()
+    },
+};
