@@ -29,7 +29,7 @@ async fn a_configuration_is_checked_and_shown_without_a_server() {
         ("[limits]\nbody_byte = 1\n", "`limits.body_byte` is no setting; did you mean `limits.body_bytes`?"),
         ("[alerts]\ncommand = [\"page\"]\n", "full path"),
         ("[alerts]\nwebhook = \"http://siem.bank.example/\"\n", "https"),
-        ("[metrics]\nlisten = \"0.0.0.0:9187\"\n", "loopback"),
+        ("[metrics]\nlisten = \"0.0.0.0:9187\"\n", "other machines"),
         ("[storage]\nsql_env = \"NOBODY_SET_THIS\"\n", "NOBODY_SET_THIS"),
         ("[[witnesses]]\nname = \"w\"\nurl = \"http://w\"\nkeys = [\"nonsense\"]\n", "[[witnesses]]"),
         ("[[routes]]\nname = \"r\"\nmodels = [\"*\"]\nupstream = \"nobody\"\n", "nobody"),

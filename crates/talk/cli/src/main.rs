@@ -7,12 +7,14 @@ mod alerts;
 mod callers;
 mod compile;
 mod config;
+mod country;
 mod disk;
 mod door;
 mod events;
 mod guard;
 mod home;
 mod inspect;
+mod interrupted;
 mod ledger;
 mod metrics;
 mod newcomer;
@@ -20,6 +22,7 @@ mod output;
 mod progress;
 mod reload;
 mod remote;
+mod room;
 mod serve;
 mod settings;
 mod status;
@@ -38,7 +41,7 @@ use haris_domain::Digest;
 use haris_operations::{Refusal, RefusalCode};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Guards a bank's AI and proves that it did.
 #[derive(Parser)]

@@ -16,6 +16,7 @@ use haris_domain::Histogram;
 use haris_domain::histogram::BOUNDS_US;
 use haris_gateway::{Counters, Upstreams};
 use haris_operations::{ALERTS, Context, Operation as _, ShowStatus, StatusAnswer};
+use haris_store::is_no_room;
 
 use crate::Failure;
 use crate::guard::Guard;
@@ -39,9 +40,15 @@ pub(crate) fn token(folders: &Folders) -> Result<Arc<str>, Failure> {
             let mut random = [0; 32];
             aws_lc_rs::rand::fill(&mut random).expect("the system's random generator is initialised");
             let token = hex::encode(random);
-            write_private(&path, &format!("{token}\n"))
-                .map_err(|error| Failure::because(&format!("could not write {}", path.display()), &error))?;
-            Ok(token.into())
+            match write_private(&path, &format!("{token}\n")) {
+                Ok(()) => Ok(token.into()),
+                // Nobody reads the page by it until a start finds room, and whoever has to make room is let in.
+                Err(error) if is_no_room(&error) => {
+                    tracing::error!(%error, path = %path.display(), "no room for the token of /metrics");
+                    Ok(token.into())
+                }
+                Err(error) => Err(Failure::because(&format!("could not write {}", path.display()), &error)),
+            }
         }
     }
 }

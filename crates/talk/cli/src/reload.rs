@@ -71,10 +71,10 @@ impl Reload {
             .with("config", config.digest().to_string())
             .with("changed", now.clone())
             .with("after_restart", later.clone());
-        // On record before it is in force, as at a start.
-        let recorded = self.guard.ledger.append(vec![(draft, Vec::new())]).await;
+        // On record before it is in force.
+        let drafts = vec![(draft, Vec::new()), (serve::policy_loaded(&rules), Vec::new())];
+        let recorded = self.guard.ledger.append(drafts).await;
         recorded.map_err(|error| Failure::because("ledger", &error))?;
-        serve::record_policy(&self.guard.ledger, &rules).await?;
         self.guard.rules.store(Arc::new(rules));
         tracing::info!(?now, ?later, "the configuration was read again; `later` waits for a restart");
         self.config = config;

@@ -13,10 +13,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use haris_domain::{Actor, Draft, Log, kind};
 use haris_gateway::{Counters, InForce, Limits, Receipts, Wiring};
-use haris_ledger::Ledger;
 use haris_operations::{Context, Gateway as _};
 use haris_outbox::Outbox;
 use haris_spool::{Health, Spool};
+use haris_store::is_no_room;
 use haris_text::Engine;
 use haris_witnessing::Cosigners;
 use tokio::net::TcpListener;
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use crate::compile::{self, Practice};
 use crate::config::Config;
 use crate::guard::{Guard, callers};
-use crate::home::{Folders, Home, clock};
+use crate::home::{Folders, Home, clock, write_private};
 use crate::metrics::{self, Metrics};
 use crate::reload::Reload;
 use crate::{Failure, Place, door, newcomer, watching, why};
@@ -129,7 +129,8 @@ async fn open_doors(
     let address = listener.local_addr().map_err(|error| Failure::because("could not listen", &error))?;
     let url = format!("http://{address}/v1");
     let metrics_listener = metrics_listener(&config).await?;
-    record_policy(&home.ledger, &rules).await?;
+    let loaded = home.ledger.append_or_owe(policy_loaded(&rules)).await;
+    loaded.map_err(|error| Failure::because("ledger", &error))?;
     let guard = Arc::new(Guard {
         ledger: home.ledger.clone(),
         url: url.clone(),
@@ -153,20 +154,35 @@ async fn open_doors(
     };
 
     let accepted = |key: &str| guard.callers.load().find(key).is_some();
-    let commands = if practice.is_some() {
-        newcomer::three_commands(&context, &home.folders.data, &url, accepted).await?
-    } else {
-        String::new()
+    let commands = match practice.is_some() {
+        true => newcomer::three_commands(&context, &home.folders.data, &url, accepted).await,
+        false => Ok(String::new()),
+    };
+    let commands = match commands {
+        // Whoever has no room for the first events has none for a key either.
+        Err(failure) if home.ledger.owed().is_some() => {
+            tracing::error!(why = failure.message, "no key for the practice model");
+            String::new()
+        }
+        commands => commands?,
     };
     let token = metrics::token(&home.folders)?;
     let alert_sink = config.alert_sink()?;
     let (stop, stopping) = watch::channel(false);
     let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
     // From here on nothing fails: what runs beside ends only when it is told to.
-    let mut background = background(home, &guard, &stopping);
+    let listen = (home.folders.listen(), format!("{address}\n"));
+    let unwritten = match write_private(&listen.0, &listen.1) {
+        Ok(()) => None,
+        Err(error) => {
+            tracing::warn!(%error, "could not write the address in use");
+            is_no_room(&error).then_some(listen)
+        }
+    };
+    let mut background = background(home, &guard, unwritten, &stopping);
     let outbox = alert_sink.map(|(sink, repeat)| Outbox::new(home.ledger.store().clone(), sink, repeat));
     background.push(watching::spawn(home, context.clone(), outbox, stopping.clone()));
-    if let Err(failure) = announce(home, address, &url, &commands) {
+    if let Err(failure) = announce(home, &url, &commands) {
         // The gateway serves whether or not somebody reads what it says of itself.
         tracing::warn!(why = failure.message, "could not say where the gateway is");
     }
@@ -177,7 +193,7 @@ async fn open_doors(
     if let Some(listener) = metrics_listener {
         let written = listener
             .local_addr()
-            .and_then(|address| crate::home::write_private(&home.folders.metrics_listen(), &format!("{address}\n")));
+            .and_then(|address| write_private(&home.folders.metrics_listen(), &format!("{address}\n")));
         if let Err(error) = written {
             tracing::warn!(%error, "could not write the address of /metrics");
         }
@@ -200,7 +216,12 @@ async fn open_doors(
 }
 
 /// Shipping, sealing, heartbeats and data keys, until told to stop.
-fn background(home: &Home, guard: &Arc<Guard>, stopping: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
+fn background(
+    home: &Home,
+    guard: &Arc<Guard>,
+    unwritten: Option<(PathBuf, String)>,
+    stopping: &watch::Receiver<bool>,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let ship = {
         let (ledger, spool, name, stop) =
             (home.ledger.clone(), home.spool.clone(), home.spool_name.clone(), stopping.clone());
@@ -239,7 +260,8 @@ fn background(home: &Home, guard: &Arc<Guard>, stopping: &watch::Receiver<bool>)
             }
         })
     };
-    vec![ship, seal, keys, heartbeat]
+    let later = home.later(unwritten).map(|later| later.run(stopping.clone()));
+    [ship, seal, keys, heartbeat].into_iter().chain(later).collect()
 }
 
 fn every<F, T>(period: Duration, mut stop: watch::Receiver<bool>, mut step: F) -> tokio::task::JoinHandle<()>
@@ -324,23 +346,19 @@ fn readiness(health: &Health) -> Response {
     }
 }
 
-pub(crate) async fn record_policy(ledger: &Ledger, rules: &InForce) -> Result<(), Failure> {
+/// What records a policy before it is in force.
+pub(crate) fn policy_loaded(rules: &InForce) -> Draft {
     let (policy, versions) = (&rules.policy, &rules.versions);
-    let draft = Draft::new(&kind::POLICY_LOADED, clock(), Actor::service("haris"))
+    Draft::new(&kind::POLICY_LOADED, clock(), Actor::service("haris"))
         .with("policy", policy.version())
         .with("config", versions.config.as_str())
         .with("engine", versions.engine.as_str())
         .with("rules", versions.rules.as_str())
-        .with("routes", policy.routes().len());
-    let appended = ledger.append(vec![(draft, Vec::new())]).await;
-    appended.map_err(|error| Failure::because("ledger", &error))?;
-    Ok(())
+        .with("routes", policy.routes().len())
 }
 
 /// Says where everything is, once it can be reached.
-fn announce(home: &Home, address: SocketAddr, url: &str, commands: &str) -> Result<(), Failure> {
-    let written = crate::home::write_private(&home.folders.listen(), &format!("{address}\n"));
-    written.map_err(|error| Failure::because("could not write the address in use", &error))?;
+fn announce(home: &Home, url: &str, commands: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     writeln!(out, "gateway: {url}")?;
     writeln!(out, "data:    {}", absolute(&home.folders.data))?;

@@ -19,6 +19,35 @@ use crate::{Caller, Counters, InForce, Wiring};
 /// On every response that an event stands behind.
 pub(crate) const EVENT_HEADER: HeaderName = HeaderName::from_static("x-haris-event");
 
+/// On a response whose event could not be written: the id under which logs speak of the request.
+pub(crate) const REQUEST_HEADER: HeaderName = HeaderName::from_static("x-haris-request");
+
+/// On a response that the ledger lacks something of: `no`, or `request` where it has the request's
+/// event but not the answer's.
+pub(crate) const RECORDED_HEADER: HeaderName = HeaderName::from_static("x-haris-recorded");
+
+/// What stands behind a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// This event.
+    Event(EventId),
+    /// None could be written; logs name it by this id.
+    Unrecorded(EventId),
+}
+
+impl Trace {
+    pub(crate) fn of(id: EventId, recorded: bool) -> Self {
+        if recorded { Self::Event(id) } else { Self::Unrecorded(id) }
+    }
+
+    pub(crate) fn event(self) -> Option<EventId> {
+        match self {
+            Self::Event(id) => Some(id),
+            Self::Unrecorded(_) => None,
+        }
+    }
+}
+
 pub(crate) struct Gateway {
     pub(crate) wiring: Wiring,
     pub(crate) memory: Arc<Memory>,
@@ -67,9 +96,9 @@ impl Gateway {
         payloads: Option<Vec<SealedPayload>>,
         caller: Option<&Caller>,
     ) -> Result<Leaf, NotRecorded> {
-        let kind = draft.kind.name;
+        let (kind, event) = (draft.kind.name, draft.id);
         let Some(payloads) = payloads else {
-            tracing::error!(kind, "no data key for today: events with payloads are refused");
+            tracing::error!(kind, %event, "no data key for today: events with payloads are refused");
             return Err(NotRecorded);
         };
         let stored: usize = payloads.iter().map(|payload| payload.ciphertext.len()).sum();
@@ -85,7 +114,7 @@ impl Gateway {
                 Ok(leaf)
             }
             Err(refused) => {
-                tracing::error!(kind, why = %refused, "an event could not be made durable");
+                tracing::error!(kind, %event, why = %refused, "an event could not be made durable");
                 Err(NotRecorded)
             }
         }
@@ -119,8 +148,9 @@ impl Gateway {
         let id = EventId::now((self.wiring.clock)());
         let refused = refused(problem, protocol.name(), 0);
         let draft = self.refusal(id, Actor::caller(&caller.id), environment, &refused);
+        // Refusing stays possible when recording is not: nothing passes either way.
         let recorded = self.record(draft, Some(Vec::new()), Some(caller)).await.is_ok();
-        answer(problem, protocol, recorded.then_some(id))
+        answer(problem, protocol, Some(Trace::of(id, recorded)))
     }
 
     /// Counts a refusal that can be caused without end, records it where its source has no event in this minute yet, and
@@ -131,11 +161,10 @@ impl Gateway {
         let minute = self.strangers.minute();
         let suppressed = match self.strangers.refused(source.clone(), problem.reason, problem.status, minute, id) {
             Refusal::Record { suppressed } => suppressed,
-            Refusal::Count { like } => return answer(problem, protocol, Some(like)),
+            Refusal::Count { like } => return answer(problem, protocol, Some(Trace::Event(like))),
         };
         let recorded = self.record_counted(id, &source, &refused(problem, protocol.name(), suppressed)).await;
-        // Refusing stays possible when recording is not: nothing passes either way.
-        answer(problem, protocol, recorded.then_some(id))
+        answer(problem, protocol, Some(Trace::of(id, recorded)))
     }
 
     /// Whether a caller may have no more stored for now.
@@ -200,26 +229,35 @@ fn refused<'p>(problem: &'p Problem, protocol: &'p str, suppressed: u64) -> reco
 }
 
 /// A problem as a response.
-pub(crate) fn answer(problem: &Problem, protocol: &dyn Protocol, event: Option<EventId>) -> Response {
-    json(problem.status, protocol.problem(problem, event), event, problem.retry_after)
+pub(crate) fn answer(problem: &Problem, protocol: &dyn Protocol, trace: Option<Trace>) -> Response {
+    let event = trace.and_then(Trace::event);
+    json(problem.status, protocol.problem(&problem.pointing_to(event), event), trace, problem.retry_after)
 }
 
 /// A JSON response.
-pub(crate) fn json(status: u16, body: Vec<u8>, event: Option<EventId>, retry_after: Option<u32>) -> Response {
+pub(crate) fn json(status: u16, body: Vec<u8>, trace: Option<Trace>, retry_after: Option<u32>) -> Response {
     let mut response = Response::new(Reply::whole(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    stamp(headers, event);
+    stamp(headers, trace);
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
 
-/// Names the event.
-pub(crate) fn stamp(headers: &mut http::HeaderMap, event: Option<EventId>) {
-    if let Some(value) = event.and_then(|event| HeaderValue::from_str(&event.to_string()).ok()) {
-        headers.insert(EVENT_HEADER, value);
+/// Names the event, or says that there is none.
+pub(crate) fn stamp(headers: &mut http::HeaderMap, trace: Option<Trace>) {
+    let (name, id) = match trace {
+        None => return,
+        Some(Trace::Event(id)) => (EVENT_HEADER, id),
+        Some(Trace::Unrecorded(id)) => {
+            headers.insert(RECORDED_HEADER, HeaderValue::from_static("no"));
+            (REQUEST_HEADER, id)
+        }
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(name, value);
     }
 }

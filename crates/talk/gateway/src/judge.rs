@@ -1,6 +1,6 @@
 //! From a whole answer's bytes to what the caller gets. No waiting in here.
 
-use haris_domain::{Detection, EventId, Verdict};
+use haris_domain::{Detection, Verdict};
 use haris_policy::{Direction, OnUnknown, Route};
 
 use crate::Upstreams;
@@ -22,7 +22,6 @@ pub(crate) struct Answer<'a> {
     pub(crate) upstreams: &'a Upstreams,
     pub(crate) protocol: &'static dyn Protocol,
     pub(crate) route: &'a Route,
-    pub(crate) request: EventId,
     pub(crate) status: u16,
     pub(crate) received: &'a [u8],
 }
@@ -118,7 +117,7 @@ impl Answer<'_> {
                 found.add(&hit.field, detection, verdict_of(detection));
             }
         }
-        let block = (found.worst() == Verdict::Block).then(|| blocked(&found, self.request, "answer"));
+        let block = (found.worst() == Verdict::Block).then(|| blocked(&found, "answer"));
         let mut kept = kept_copy(&node, &seen, self.route.store, &verdict_of);
         edit::apply(&mut node, &seen, &verdict_of);
         let body = node.to_json();

@@ -114,6 +114,12 @@ pub struct LedgerAnswer {
     /// Events whose erasure is on record and not finished.
     #[serde(default)]
     pub erasures_unfinished: u64,
+    /// Events of this start that are not on record yet, for want of room.
+    #[serde(default)]
+    pub owed_events: u64,
+    /// What kept them from being recorded.
+    #[serde(default)]
+    pub owed_why: Option<String>,
     /// Why nothing is known of the logs, if so: the database does not answer.
     #[serde(default)]
     pub database_error: Option<String>,
@@ -203,6 +209,8 @@ pub(crate) async fn collect(context: &Context) -> Result<StatusAnswer, Refusal> 
             sealer_error: ledger.sealer_error,
             holds: ledger.holds.len() as u64,
             erasures_unfinished: ledger.erasures_unfinished,
+            owed_events: ledger.owed.as_ref().map_or(0, |owed| owed.count as u64),
+            owed_why: ledger.owed.map(|owed| owed.why),
             database_error,
             receipt_key: receipt_key.key().to_string(),
         },
@@ -227,6 +235,7 @@ fn unknown(context: &Context) -> LedgerStatus {
         sealer_error: None,
         holds: Vec::new(),
         erasures_unfinished: 0,
+        owed: context.ledger.owed(),
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting(
                 "country",
                 "`QA`",
-                "the bank's country, two letters of ISO 3166: upstreams elsewhere get personal data redacted",
+                "the bank's country, two letters of ISO 3166-1: upstreams elsewhere get personal data redacted",
             ),
             setting("practice", "on while there is no upstream and the listener is loopback", "the practice model"),
             setting(
@@ -80,7 +80,11 @@ pub(crate) const SECTIONS: &[Section] = &[
         settings: &[
             setting("url", "", "base URL of an OpenAI-compatible service"),
             setting("provider", "", "who runs it; recorded in every event"),
-            setting("place", "", "where it runs: ISO 3166 (`QA`, `US`, `IE-D`); recorded in every event"),
+            setting(
+                "place",
+                "",
+                "where it runs: a country of ISO 3166-1 (`QA`, `US`) or a part of one (`IE-D`); recorded in every event",
+            ),
             setting("key_env", "none", "environment variable that holds its key"),
             setting("key_file", "none", "file that holds its key"),
             setting("models", "", "patterns of the models it serves, at least one; `*` is any run of characters"),
@@ -223,9 +227,13 @@ where a route names them by pattern, those the upstream lists itself (asked with
 minute). `GET /v1/models/ID` answers for every id that the key may use.
 
 Every answer names its event in `x-haris-event`, refusals included; of a flood of refusals without a key, those that are
-only counted name the last that was recorded. There is no event, and no header, where nothing was decided (the lists of
-models), where the event could not be made durable (503 `audit_unavailable`), and where a request's head is so large or
-so broken (over 32 KiB, over 100 headers, no HTTP) that it is turned away before it is read; that 431 has no body.";
+only counted name the last that was recorded. Where the event could not be made durable (503 `audit_unavailable`, and
+what `dangerously_allow` lets pass), the answer says `x-haris-recorded: no` instead, and `x-haris-request` is the id
+under which the log on standard error speaks of it; `x-haris-recorded: request` means that the request's event is there
+and the answer's is not. There is no event, and no header, where nothing was decided (the lists of models). A request
+whose target and headers have over 16 KiB, or that has over 128 headers, gets a 431 in words. Over 128 KiB or 1,024
+headers the HTTP library answers before anybody reads who asks: that 431 has no body and no header, and its event is a
+stranger's.";
 
 const ROUTES: &str = "Verdicts are `allow`, `observe` (shadow mode), `redact` and `block`. A rule id (`secret.aws-access-key`) is more
 specific than its kind (`secret`). Without settings:
@@ -480,7 +488,7 @@ mod tests {
     #[test]
     fn the_table_names_every_setting_and_no_other() {
         let text = "[[witnesses]]\nname = \"w\"\nurl = \"http://h\"\nkeys = []\n[upstreams.a]\nurl = \"http://h\"\nprovider = \"p\"\nplace = \"QA\"\nmodels = [\"*\"]\n\
-                    [[routes]]\nname = \"r\"\nmodels = [\"*\"]\nupstream = \"a\"\n";
+                    [[routes]]\nname = \"r\"\nmodels = [\"*\"]\nupstream = \"a\"\non_witness_lag = \"allow\"\n";
         let mut written = BTreeSet::new();
         keys("", &Config::parse(text).unwrap().value(), &mut written);
         let mut listed: BTreeSet<String> = SECTIONS

@@ -58,6 +58,26 @@ pub(super) const SEAL_LAG: Alert = Alert {
     },
 };
 
+pub(super) const START_UNRECORDED: Alert = Alert {
+    id: "start-unrecorded",
+    title: "what this start has to record is not on record yet",
+    severity: Severity::High,
+    meaning: "The server started on a disk without room. That it started, and with which policy, is recorded before anything else of this start.",
+    remedy: "Make room: `haris disk recover`, then free or add space. What is owed is recorded by itself.",
+    lasts: Lasts::WhileTrue,
+    condition: |status, _| {
+        let why = status.ledger.owed_why.iter();
+        why.map(|why| {
+            Case::only(format!(
+                "ledger: {} events of this start are not on record yet ({why}): make room, and they are recorded by \
+                 themselves",
+                status.ledger.owed_events
+            ))
+        })
+        .collect()
+    },
+};
+
 pub(super) const ERASURE_UNFINISHED: Alert = Alert {
     id: "erasure-unfinished",
     title: "an erasure that is on record has not destroyed everything yet",

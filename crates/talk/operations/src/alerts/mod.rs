@@ -73,6 +73,7 @@ pub const ALERTS: &[&Alert] = &[
     &ledger::SEALER_STOPPED,
     &disk::DISK_RESERVE_IN_USE,
     &disk::DISK_CRITICAL,
+    &ledger::START_UNRECORDED,
     &spool::SPOOL_DAMAGED,
     &gateway::TRAFFIC_UNRECORDED,
     &spool::SPOOL_NEARLY_FULL,
