@@ -11,10 +11,12 @@
 )]
 
 pub mod client;
+pub mod disk;
 pub mod marks;
 pub mod server;
 pub mod upstream;
 
 pub use client::Client;
+pub use disk::SmallDisk;
 pub use server::Haris;
 pub use upstream::Mock;

@@ -186,8 +186,18 @@ impl Haris {
 
     /// Asks the server to stop.
     pub fn ask_to_stop(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Writes another configuration and has the running server read it.
+    pub fn reconfigure(&self, config: &str) {
+        fs::write(self.home().join("haris.toml"), config).expect("a config file");
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+        rustix::process::kill_process(pid, signal).expect("a signal to our child");
     }
 
     /// Waits until the server has stopped.

@@ -61,9 +61,15 @@ macro_rules! kinds {
 }
 
 kinds! {
+    ALERT_ACKNOWLEDGED = "alert.condition.acknowledged/1", Evidence, "a person took notice of an alert; reason as a payload";
+    ALERT_CLEARED = "alert.condition.cleared/1", Evidence, "what had raised an alert is no longer so";
+    ALERT_RAISED = "alert.condition.raised/1", Evidence, "something needs a person: which alert, and about what";
     BUNDLE_EXPORTED = "bundle.evidence.exported/1", Evidence, "an evidence bundle was made: range, filter, count, whether payloads were opened";
     CALLER_ISSUED = "caller.key.issued/1", Evidence, "a caller got a key: its id, allowed models, expiry; owner as a payload";
     CALLER_REVOKED = "caller.key.revoked/1", Evidence, "a caller's key stopped being accepted";
+    CONFIG_REFUSED = "config.settings.refused/1", Evidence, "the configuration was read again and held a mistake: the old one stays in force";
+    CONFIG_RELOADED = "config.settings.reloaded/1", Evidence, "the configuration was read again: its digest, what changed, and what waits for a restart";
+    DISK_RECOVERED = "disk.space.recovered/1", Evidence, "an operator had disk given back that Haris held and no longer needed";
     HOLD_LIFTED = "hold.legal.lifted/1", Evidence, "a legal hold ended";
     HOLD_PLACED = "hold.legal.placed/1", Evidence, "events came under a legal hold: nothing of them is erased or pruned";
     LOG_CREATED = "log.ledger.created/1", Evidence, "the ledger was created: origins and public keys";

@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test's report")]
 
 mod admin;
+mod configured;
 mod crash;
 mod drain;
 mod first_run;
+mod full_disk;
 mod inspected;
 mod leaks;
+mod metrics;
 mod orders;
 mod privacy;
 mod proof;

@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use haris_tests::server::{config_for, eventually};
-use haris_tests::{Client, Haris, Mock};
+use haris_tests::{Client, Haris, Mock, SmallDisk};
 
 use super::guarded;
 use super::proof::assert_whole;
@@ -57,26 +56,6 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A small file system of its own, gone with the test.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn mount(at: PathBuf, mebibytes: u32) -> Option<Self> {
-        fs::create_dir_all(&at).unwrap();
-        let size = format!("size={mebibytes}m,mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the server of a failed test may still hold it.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_refuses_until_there_is_room() {
     let mock = Mock::start().await;
@@ -85,7 +64,7 @@ async fn a_full_disk_refuses_until_there_is_room() {
         println!("not run: only root can mount a small disk");
         return;
     };
-    let ballast = disk.0.join("ballast");
+    let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![1; 150 << 20]).unwrap();
     haris.launch_until(|haris| haris.get_status("/healthz") == Some(200));
     let client = haris.client("tests");
@@ -118,14 +97,13 @@ async fn a_server_starts_on_a_full_disk_and_recovers() {
             haris.ask_to_stop();
             assert!(haris.wait().success(), "{}", haris.output());
         }
-        let ballast = disk.0.join("ballast");
-        fill(&ballast);
+        let ballast = disk.fill("ballast");
 
         haris.launch_until(|haris| haris.get_status("/healthz") == Some(200));
         let client = Client::new(&haris.base(), &key);
         assert_refusing(&mock, &haris, &client, "free space").await;
-        // Not even what the start held back is left.
-        fill(&disk.0.join("more-ballast"));
+        // Whoever filled it takes what the start was given of the reserve as well.
+        disk.fill("more-ballast");
         assert_refusing(&mock, &haris, &client, "free space").await;
 
         fs::remove_file(ballast).unwrap();
@@ -143,12 +121,38 @@ async fn a_server_starts_on_a_full_disk_and_recovers() {
     }
 }
 
-/// Writes until the disk takes nothing more.
-fn fill(path: &Path) {
-    use std::io::Write as _;
-    let mut file = fs::File::create(path).unwrap();
-    let chunk = vec![1; 1 << 20];
-    for length in [1 << 20, 4096, 1] {
-        while file.write_all(&chunk[..length]).is_ok() {}
-    }
+/// Nothing is held back, and what is free suffices to look and not to record.
+#[tokio::test]
+async fn a_start_that_finds_no_room_to_be_recorded_is_recorded_when_there_is() {
+    let mock = Mock::start().await;
+    let mut haris = Haris::prepare(&config_for(&mock, "[storage]\nreserve_bytes = 0\n"));
+    let Some(disk) = SmallDisk::mount(haris.data(), 256) else {
+        println!("not run: only root can mount a small disk");
+        return;
+    };
+    // Without traffic: a segment that was used is given back when the spool is opened, and with it room.
+    haris.launch();
+    haris.ask_to_stop();
+    assert!(haris.wait().success(), "{}", haris.output());
+    let ballast = disk.fill("ballast");
+    let file = fs::OpenOptions::new().write(true).open(&ballast).unwrap();
+    file.set_len(file.metadata().unwrap().len() - (48 << 10)).unwrap();
+
+    // Not even the file that says where it listens has room: it is asked over its socket.
+    haris.launch_until(|haris| {
+        let status = haris.run(&["status", "--data", "{data}", "--format", "table"]);
+        String::from_utf8_lossy(&status.stdout).contains("not on record yet")
+    });
+
+    fs::remove_file(ballast).unwrap();
+    eventually("what the start owes is on record", || {
+        let starts = haris.events(&["kind=process.started/1"]);
+        (starts.len() == 2).then_some(())
+    });
+    eventually("there is room again", || haris.is_ready().then_some(()));
+    let client = haris.client("after");
+    assert_eq!(client.ask("gpt-4o", "hello", false).await.status, 200);
+    assert_eq!(haris.events(&["kind=policy.gateway.loaded/1"]).len(), 2);
+    assert_whole(&haris);
+    haris.kill();
 }

@@ -34,6 +34,10 @@ async fn a_stopped_witness_shows_in_status_is_an_event_and_stops_the_route_that_
     assert_eq!(status["witnesses"]["lagging"], true);
     assert!(status["attention"].to_string().contains("have not cosigned for"), "{status}");
     assert!(!bank.haris.events(&["kind=witness.checkpoint.lagged/1"]).is_empty());
+    let alerts = || bank.haris.run(&["alerts", "--data", "{data}", "--format", "json"]);
+    eventually("the alert is raised", || {
+        String::from_utf8_lossy(&alerts().stdout).contains("witness-lag").then_some(())
+    });
     bank.witness.launch();
     eventually("the witness is taken back", || {
         (bank.haris.admin_json(&["status"])["witnesses"]["lagging"] == false).then_some(())

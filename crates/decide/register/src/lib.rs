@@ -4,9 +4,11 @@
 //! hash of a caller's key, which no event may carry; it lies beside the fold and means nothing
 //! without it.
 
+mod alerts;
 mod callers;
 mod decode;
 mod interactions;
 
+pub use alerts::{AlertRow, Alerts, alert_known, alerts_open, alerts_recent};
 pub use callers::{Caller, Callers, Credential, callers, credentials, forget_credential, put_credential};
 pub use interactions::{Interactions, OpenRequest, open_requests, response_of};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use haris_domain::{Actor, Draft, Log, Timestamp, kind};
@@ -75,7 +75,11 @@ pub(crate) struct Inner {
     pub(crate) witness_keys: Mutex<Vec<VerifierKey>>,
     /// What this process appended and nobody sealed yet: it is sealed as it was appended, whatever became of its row.
     pub(crate) unsealed: Mutex<[Unsealed; 2]>,
+    /// Whether what spools hold may be taken in at this moment; always, when nobody asks.
+    pub(crate) may_ship: OnceLock<MayShip>,
 }
+
+type MayShip = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// What names a log and signs for it.
 pub(crate) struct LogFace {
@@ -224,6 +228,7 @@ impl Ledger {
             barred: Mutex::new(None),
             witness_keys: Mutex::new(Vec::new()),
             unsealed: Mutex::default(),
+            may_ship: OnceLock::new(),
         })))
     }
 
@@ -265,6 +270,24 @@ impl Ledger {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// From now on spools are shipped only while `may` says so: what they hold is durable where it is, and room that is
+    /// left for operators is not theirs. Said once; a second time changes nothing.
+    pub fn ship_while(&self, may: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.0.may_ship.set(Box::new(may));
+    }
+
+    /// Whether what spools hold may be taken in at this moment.
+    #[must_use]
+    pub fn may_ship(&self) -> bool {
+        self.0.may_ship.get().is_none_or(|may| may())
+    }
+
+    /// This process's lasting name in the source of its events.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.0.node
     }
 
     /// A log's name in every checkpoint.

@@ -49,6 +49,12 @@ impl Ledger {
     pub async fn ship(&self, spool: Spool, name: &str, mut stop: watch::Receiver<bool>) {
         let mut trouble = None;
         while !*stop.borrow_and_update() {
+            if !self.may_ship() {
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY_AFTER) => continue,
+                    changed = stop.changed() => if changed.is_err() { break } else { continue },
+                }
+            }
             let from = match self.catch_up(&spool, name).await {
                 Ok(from) => from,
                 Err(error) => {
@@ -64,21 +70,26 @@ impl Ledger {
                 changed = stop.changed() => if changed.is_err() { break },
             }
         }
+        if !self.may_ship() {
+            return;
+        }
         if let Err(error) = self.drain(&spool, name).await {
             report(name, &error, &mut None);
         }
     }
 
-    /// Ships until less than a batch is left: what comes meanwhile waits for the next, since each costs its syncs.
+    /// Ships until less than a batch is left, as long as that may be: what comes meanwhile waits for the next, since each
+    /// costs its syncs.
     async fn catch_up(&self, spool: &Spool, name: &str) -> Result<Position, ShipError> {
         let mut from = self.ship_from(spool, name).await?;
-        loop {
+        while self.may_ship() {
             let batch = self.ship_batch(spool, name, from).await?;
             from = batch.next;
             if !batch.is_full {
-                return Ok(from);
+                break;
             }
         }
+        Ok(from)
     }
 
     /// Where to go on. What was shipped before a crash may still lie in the spool: it is released here.

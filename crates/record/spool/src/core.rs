@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
-use haris_domain::{Leaf, Source};
+use haris_domain::{Histogram, Leaf, Source};
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, DiskFile, Identity, Lock};
@@ -28,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) work: Condvar,
     /// The keeper waits here.
     pub(crate) upkeep: Condvar,
+    /// How long writes and syncs took.
+    pub(crate) sync_times: Histogram,
     /// Held until the spool is closed.
     pub(crate) lock: Mutex<Option<Lock>>,
 }

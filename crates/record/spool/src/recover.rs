@@ -81,6 +81,7 @@ pub(crate) fn open(
             sync_us_last: 0,
             free_bytes: None,
         }),
+        sync_times: haris_domain::Histogram::default(),
         work: Condvar::new(),
         upkeep: Condvar::new(),
         lock: Mutex::new(Some(lock)),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
 
 use futures_channel::oneshot;
-use haris_domain::{Draft, Leaf, PayloadRef, SealedPayload};
+use haris_domain::{Draft, Histogram, Leaf, PayloadRef, SealedPayload};
 use parking_lot::Mutex;
 
 use crate::core::{Core, Waiting};
@@ -110,6 +110,12 @@ impl Spool {
     #[must_use]
     pub fn state(&self) -> State {
         self.0.core.state()
+    }
+
+    /// How long writes with their syncs took since the start.
+    #[must_use]
+    pub fn sync_times(&self) -> &Histogram {
+        &self.0.core.sync_times
     }
 
     /// What opening found.

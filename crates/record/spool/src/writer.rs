@@ -198,6 +198,7 @@ impl Writer {
         desk.records += count as u64;
         desk.in_flight -= count;
         desk.sync_us_last = sync_us;
+        core.sync_times.note_us(sync_us);
         let segment = desk.segments.get_mut(&number).expect("the open segment is never removed");
         segment.end = end as u64;
         segment.before = Some(before);

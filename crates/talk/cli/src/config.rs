@@ -3,6 +3,9 @@
 //! Unknown keys are errors. Secrets are never in this file: a provider's key and a database's URL
 //! come from an environment variable or a file that it names.
 
+mod limits;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -11,10 +14,13 @@ use std::time::Duration;
 
 use haris_domain::{Digest, canonical};
 use haris_gateway::{Limits, Outgoing, ProxySource, Secret, Upstream};
+use haris_outbox::{Command, Sink, Syslog, Webhook};
 use haris_policy::{Environment, RouteSettings, UpstreamFacts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::limits::{LIMITS, LimitSettings};
+pub(crate) use self::settings::reference;
 use crate::Failure;
 use crate::country::{is_country, is_place};
 use crate::witnesses::{AnchorSettings, WitnessSettings};
@@ -54,8 +60,19 @@ pub(crate) struct Config {
     pub(crate) witness_max_age_seconds: Option<NonZeroU64>,
     /// Where checkpoints are written besides.
     pub(crate) anchors: AnchorSettings,
+    /// Who is told when something needs a person.
+    pub(crate) alerts: AlertSettings,
+    /// Where counts and times can be read.
+    pub(crate) metrics: MetricSettings,
     /// Bounds.
     pub(crate) limits: LimitSettings,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MetricSettings {
+    /// A second address that serves `/metrics` alone, without a token; loopback only.
+    listen: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -65,6 +82,8 @@ pub(crate) struct StorageSettings {
     sql_env: Option<String>,
     /// File that holds the same.
     sql_file: Option<PathBuf>,
+    /// Disk set aside for operators' own events when it is full; 0 for none.
+    reserve_bytes: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -73,6 +92,27 @@ pub(crate) struct OutgoingSettings {
     /// PEM files of certificate authorities trusted beside the system's.
     ca_bundles: Vec<PathBuf>,
 }
+
+/// At most one of `syslog`, `webhook` and `command`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AlertSettings {
+    /// `unix:/dev/log` or `tcp:HOST:PORT`; RFC 5424.
+    syslog: Option<String>,
+    /// URL that takes a POST with the alert as JSON.
+    webhook: Option<String>,
+    /// Environment variable that holds the webhook's secret: `X-Haris-Signature` is made with it.
+    webhook_secret_env: Option<String>,
+    /// File that holds the same.
+    webhook_secret_file: Option<PathBuf>,
+    /// A program by its full path, and its arguments; it gets the alert as JSON on standard input.
+    command: Option<Vec<String>>,
+    /// What nobody acknowledged is sent again after so many minutes.
+    repeat_minutes: Option<NonZeroU64>,
+}
+
+/// An alert that nobody acknowledged is sent again after an hour.
+const ALERT_REPEAT_MINUTES: u64 = 60;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -93,64 +133,6 @@ pub(crate) struct UpstreamSettings {
     models: Vec<String>,
 }
 
-macro_rules! limit_settings {
-    ($($(#[doc = $doc:literal])* $name:ident: $type:ty => $field:ident $convert:expr;)*) => {
-        /// Bounds, in bytes, seconds and counts. What is not given keeps its default.
-        #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub(crate) struct LimitSettings {
-            $($(#[doc = $doc])* $name: Option<$type>,)*
-        }
-
-        impl LimitSettings {
-            pub(crate) fn apply(&self) -> Limits {
-                let mut limits = Limits::default();
-                $(if let Some(value) = self.$name { limits.$field = $convert(value); })*
-                limits
-            }
-        }
-    };
-}
-
-limit_settings! {
-    /// A request's headers.
-    header_bytes: NonZeroUsize => header_bytes NonZeroUsize::get;
-    /// From a request's first byte to the end of its headers.
-    header_read_seconds: NonZeroU64 => header_read seconds;
-    /// A request's body.
-    body_bytes: NonZeroUsize => body_bytes NonZeroUsize::get;
-    /// From the end of the headers to the end of the body.
-    body_read_seconds: NonZeroU64 => body_read seconds;
-    /// Arrays and objects inside each other.
-    json_depth: NonZeroUsize => json_depth NonZeroUsize::get;
-    /// An answer after decompression.
-    answer_bytes: NonZeroUsize => answer_bytes NonZeroUsize::get;
-    /// To reach an upstream.
-    connect_seconds: NonZeroU64 => connect seconds;
-    /// From sending a request to the head of its answer.
-    first_byte_seconds: NonZeroU64 => first_byte seconds;
-    /// Between two pieces of an answer.
-    idle_seconds: NonZeroU64 => idle seconds;
-    /// The whole exchange with an upstream.
-    total_seconds: NonZeroU64 => total seconds;
-    /// How long a client may take nothing of what is ready for it.
-    client_stall_seconds: NonZeroU64 => client_stall seconds;
-    /// Requests of one caller at the same time.
-    caller_requests: NonZeroUsize => caller_requests NonZeroUsize::get;
-    /// Of those, streams.
-    caller_streams: NonZeroUsize => caller_streams NonZeroUsize::get;
-    /// Open connections.
-    connections: NonZeroUsize => connections NonZeroUsize::get;
-    /// Bodies and answers in memory.
-    buffered_bytes: NonZeroUsize => buffered_bytes NonZeroUsize::get;
-    /// How long open requests may go on after a stop was asked for.
-    drain_seconds: u64 => drain Duration::from_secs;
-}
-
-fn seconds(count: NonZeroU64) -> Duration {
-    Duration::from_secs(count.get())
-}
-
 impl Config {
     /// Reads the file, or gives the defaults when there is none to read.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, Failure> {
@@ -161,6 +143,11 @@ impl Config {
 
     /// Reads the file's text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let file: toml::Table = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let unknown = settings::unknown_keys(&file);
+        if !unknown.is_empty() {
+            return Err(unknown.join("; "));
+        }
         let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         // A country written in another way would count every place as abroad, and nobody would see why.
         if let Some(country) = config.country.as_ref().filter(|country| !is_country(country)) {
@@ -190,6 +177,45 @@ impl Config {
         })
     }
 
+    /// Where `/metrics` is served besides, if anywhere.
+    pub(crate) fn metrics_listen(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = &self.metrics.listen else { return Ok(None) };
+        let address: SocketAddr = text.parse().map_err(|_| {
+            Failure::usage(format!("[metrics]: `{text}` is no address to listen on; write it like 127.0.0.1:9187"))
+        })?;
+        if !address.ip().is_loopback() {
+            return Err(Failure::usage(format!(
+                "[metrics]: {address} can be reached from other machines, and this address asks for no token; listen on \
+                 127.0.0.1, or read /metrics on the gateway's own address with the token in DATA/metrics.token"
+            )));
+        }
+        Ok(Some(address))
+    }
+
+    /// What is in force, every default filled in; without secrets, for the file holds none, and without what a URL may
+    /// carry of one.
+    pub(crate) fn effective(&self) -> Value {
+        let mut value = self.value();
+        let limits = self.limits.apply();
+        for limit in LIMITS {
+            value["limits"][limit.key] = (limit.value)(&limits).into();
+        }
+        let mut set = |path: &[&str], default: Value| {
+            let place = path.iter().fold(&mut value, |place, key| &mut place[*key]);
+            if place.is_null() {
+                *place = default;
+            }
+        };
+        set(&["listen"], LISTEN.into());
+        set(&["country"], COUNTRY.into());
+        set(&["alerts", "repeat_minutes"], ALERT_REPEAT_MINUTES.into());
+        set(&["witness_max_age_seconds"], crate::witnesses::MAX_AGE_SECONDS.into());
+        for key in ["url", "webhook"] {
+            hide_credentials(&mut value, key);
+        }
+        value
+    }
+
     /// The database's URL.
     pub(crate) fn sql(&self, data: &Path) -> Result<String, Failure> {
         let storage = &self.storage;
@@ -199,14 +225,43 @@ impl Config {
         }
     }
 
+    pub(crate) fn reserve_bytes(&self) -> Option<u64> {
+        self.storage.reserve_bytes
+    }
+
     pub(crate) fn outgoing(&self, limits: &Limits) -> Result<Outgoing, Failure> {
-        let mut extra_ca_pem = Vec::new();
-        for path in &self.outgoing.ca_bundles {
-            let pem = std::fs::read(path);
-            extra_ca_pem
-                .push(pem.map_err(|error| Failure::usage(format!("could not read {}: {error}", path.display())))?);
+        Ok(Outgoing { proxy: ProxySource::Environment, extra_ca_pem: self.ca_bundles()?, connect: limits.connect })
+    }
+
+    /// Where alerts go, and after how long they are repeated; nowhere but `haris alerts` when nothing is named.
+    pub(crate) fn alert_sink(&self) -> Result<Option<(Sink, Duration)>, Failure> {
+        let alerts = &self.alerts;
+        let secret = secret(
+            "alerts",
+            "webhook_secret",
+            alerts.webhook_secret_env.as_deref(),
+            alerts.webhook_secret_file.as_deref(),
+        )?;
+        if secret.is_some() && alerts.webhook.is_none() {
+            return Err(Failure::usage("[alerts]: there is a webhook_secret, and no webhook"));
         }
-        Ok(Outgoing { proxy: ProxySource::Environment, extra_ca_pem, connect: limits.connect })
+        let sink = match (&alerts.syslog, &alerts.webhook, &alerts.command) {
+            (None, None, None) => return Ok(None),
+            (Some(address), None, None) => Syslog::new(address).map(Sink::Syslog),
+            (None, Some(url), None) => Webhook::new(url, secret, &self.ca_bundles()?).map(Sink::Webhook),
+            (None, None, Some(words)) => Command::new(words).map(Sink::Command),
+            _ => return Err(Failure::usage("[alerts]: give one of syslog, webhook and command")),
+        };
+        let sink = sink.map_err(|error| Failure::because("[alerts]", &error))?;
+        let minutes = alerts.repeat_minutes.map_or(ALERT_REPEAT_MINUTES, NonZeroU64::get);
+        Ok(Some((sink, Duration::from_secs(minutes.saturating_mul(60)))))
+    }
+
+    fn ca_bundles(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|error| Failure::usage(format!("could not read {}: {error}", path.display())))
+        };
+        self.outgoing.ca_bundles.iter().map(read).collect()
     }
 
     /// The configured upstreams, with their keys read.
@@ -240,7 +295,7 @@ impl Config {
     }
 
     fn is_inside(&self, place: &str) -> bool {
-        let country = self.country.as_deref().unwrap_or("QA");
+        let country = self.country.as_deref().unwrap_or(COUNTRY);
         let head = place.split('-').next().unwrap_or_default();
         head.eq_ignore_ascii_case(country)
     }
@@ -256,6 +311,34 @@ impl Config {
         let mut value = serde_json::to_value(self).expect("a configuration has a JSON form");
         forget_floats(&mut value);
         value
+    }
+}
+
+/// The bank's country when none is named.
+const COUNTRY: &str = "QA";
+
+/// Takes user, password and query out of every URL under `key`.
+fn hide_credentials(value: &mut Value, key: &str) {
+    match value {
+        Value::Object(map) => {
+            for (name, inner) in map {
+                match inner {
+                    Value::String(text) if name == key => {
+                        *text = text.parse::<reqwest::Url>().map_or_else(
+                            |_| "(no URL)".to_owned(),
+                            |mut url| {
+                                let _ = (url.set_username(""), url.set_password(None));
+                                url.set_query(None);
+                                url.to_string()
+                            },
+                        );
+                    }
+                    inner => hide_credentials(inner, key),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| hide_credentials(item, key)),
+        _ => {}
     }
 }
 

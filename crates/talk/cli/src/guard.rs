@@ -5,38 +5,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use haris_gateway::{Caller, CallerTable, Counters, Upstreams, Versions};
+use haris_gateway::{Caller, CallerTable, Counters, InForce};
 use haris_ledger::Ledger;
 use haris_operations::{Gateway, GatewayStatus, Refusal};
-use haris_policy::Policy;
 
 /// What operations see of the gateway in this process.
 pub(crate) struct Guard {
     pub(crate) ledger: Ledger,
     pub(crate) url: String,
-    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    pub(crate) rules: Arc<ArcSwap<InForce>>,
     pub(crate) callers: Arc<ArcSwap<CallerTable>>,
-    pub(crate) upstreams: Upstreams,
-    pub(crate) versions: Versions,
     pub(crate) counters: Arc<Counters>,
 }
 
 #[async_trait]
 impl Gateway for Guard {
     async fn callers_changed(&self) -> Result<(), Refusal> {
-        self.callers.store(Arc::new(callers(&self.ledger).await?));
+        let now = callers(&self.ledger).await?;
+        self.callers.store(Arc::new(now.after(&self.callers.load())));
         Ok(())
     }
 
     fn status(&self) -> GatewayStatus {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let rules = self.rules.load();
         let place = |upstream: &haris_gateway::Upstream| format!("{} ({})", upstream.name, upstream.place);
         GatewayStatus {
             url: self.url.clone(),
-            policy: self.policy.load().version().to_owned(),
-            engine: self.versions.engine.clone(),
-            rules: self.versions.rules.clone(),
-            upstreams: self.upstreams.iter().map(place).collect(),
+            policy: rules.version().to_owned(),
+            engine: rules.versions.engine.clone(),
+            rules: rules.versions.rules.clone(),
+            upstreams: rules.upstreams.iter().map(place).collect(),
             callers: self.callers.load().len() as u64,
             requests: read(&self.counters.requests),
             blocked: read(&self.counters.blocked),
@@ -59,7 +58,7 @@ pub(crate) async fn callers(ledger: &Ledger) -> Result<CallerTable, Refusal> {
         let caller = credential.caller;
         // A pattern that this version cannot read matches nothing: the caller is let into less, not more.
         let models = caller.models.iter().filter_map(|model| model.parse().ok()).collect();
-        (credential.key_hash, Caller { id: caller.id, models, expires: caller.expires })
+        (credential.key_hash, Caller { id: caller.id, models, expires: caller.expires, stored: Arc::default() })
     };
     Ok(credentials.into_iter().map(entry).collect())
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use haris_domain::{Log, Timestamp};
 use haris_keys::KeyDir;
 use haris_ledger::{Ledger, Options, PreviousBoot, ProcessCounters, ProcessStart, Projection};
-use haris_operations::Context;
-use haris_register::{Callers, Interactions};
+use haris_operations::{Context, Reserve, Vitals};
+use haris_register::{Alerts, Callers, Interactions};
 use haris_spool::{RealDisk, SourceName, Spool};
 use haris_store::{Store, StoreOptions, is_damage, is_no_room};
 use haris_witnessing::{Anchors, Cosigners};
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::room::Later;
 use crate::witnesses::Witnessing;
-use crate::{Failure, Place, interrupted, room};
+use crate::{Failure, Place, interrupted};
 
 /// How long a stopping process waits for witnesses to see its last events.
 const WITNESSES_WAIT: Duration = Duration::from_secs(3);
@@ -83,6 +83,11 @@ impl Folders {
         self.data.join("haris.sock")
     }
 
+    /// The file that names the address of `/metrics` alone.
+    pub(crate) fn metrics_listen(&self) -> PathBuf {
+        self.data.join("metrics.listen")
+    }
+
     /// The file that names the address in use.
     pub(crate) fn listen(&self) -> PathBuf {
         self.data.join("listen")
@@ -129,11 +134,13 @@ pub(crate) struct Home {
     beside: Vec<JoinHandle<()>>,
     /// How the start before this one ended.
     pub(crate) previous: Option<PreviousBoot>,
+    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) reserve: Arc<Reserve>,
     /// Settings that could not be remembered for want of room.
     unsaved: Unsaved,
     /// Whether requests of earlier starts could not be closed for want of room.
     interrupted: bool,
-    started: Instant,
+    pub(crate) started: Instant,
     _lock: File,
 }
 
@@ -160,7 +167,9 @@ impl Home {
             .create(&folders.data)
             .map_err(|error| Failure::because(&format!("could not make {}", folders.data.display()), &error))?;
         let lock = lock(&folders.data)?;
-        room::release_reserve(&folders.data);
+        // Before anything is written: on a full disk this start is a rescuer's.
+        let reserve = Arc::new(Reserve::of(&folders.data, config.reserve_bytes()));
+        set_aside(&reserve);
         let keys = KeyDir::open_or_create(&folders.keys).map_err(|error| Failure::because("keys", &error))?;
         let witnessing = Witnessing::of(config)?;
         let sql = config.sql(&folders.data)?;
@@ -169,7 +178,7 @@ impl Home {
         let now = clock();
         let node = node(&folders.data)?;
         let boot = haris_domain::EventId::now(now).to_string();
-        let projections: Vec<Box<dyn Projection>> = vec![Box::new(Callers), Box::new(Interactions)];
+        let projections: Vec<Box<dyn Projection>> = vec![Box::new(Alerts), Box::new(Callers), Box::new(Interactions)];
         let options = Options {
             store,
             keys: Arc::new(keys),
@@ -179,6 +188,10 @@ impl Home {
             origin: config.origin.clone(),
         };
         let ledger = Ledger::open_unsigned(options, now).await.map_err(|error| Failure::because("ledger", &error))?;
+        ledger.ship_while({
+            let reserve = Arc::clone(&reserve);
+            move || !reserve.is_short()
+        });
         let (cosigners, anchors) = witnessing.with(&ledger);
         if let Some(cosigners) = &cosigners {
             cosigners.compare().await.map_err(|why| Failure::usage(format!("{why}. {CONTRADICTED}")))?;
@@ -208,11 +221,14 @@ impl Home {
             tracing::error!(%damage, "a stretch of the spool is unreadable");
         }
         let spool_name = format!("{node}:{}", spool.lineage());
+        let vitals = Arc::new(Vitals::at_start(&boot, previous.as_ref()));
         let (stop, stopping) = watch::channel(false);
         let mut beside = cosigners.as_ref().map_or_else(Vec::new, |cosigners| cosigners.run(&stopping));
         beside.extend(anchors.as_ref().and_then(|anchors| anchors.run(stopping)));
         let interrupted = !interrupted::close(&ledger, &spool, &spool_name, &boot).await?;
-        room::hold_reserve(&folders.data);
+        if interrupted {
+            tracing::error!("no room to take over what earlier starts left open: it is done when there is");
+        }
         Ok(Self {
             folders,
             ledger,
@@ -224,6 +240,8 @@ impl Home {
             stop,
             beside,
             previous,
+            vitals,
+            reserve,
             unsaved,
             interrupted,
             started: Instant::now(),
@@ -231,19 +249,18 @@ impl Home {
         })
     }
 
-    /// What is left to do when there is room again, if there was none at the start.
-    pub(crate) fn later(&self) -> Option<Later> {
-        let short = self.ledger.owed().is_some()
-            || self.unsaved.is_some()
-            || self.interrupted
-            || !room::hold_reserve(&self.folders.data);
+    /// What is left to do when there is room again, if there was none at the start; `unwritten` is a file that belongs to
+    /// it.
+    pub(crate) fn later(&self, unwritten: Option<(PathBuf, String)>) -> Option<Later> {
+        let files: Vec<_> = self.unsaved.clone().into_iter().chain(unwritten).collect();
+        let no_key = self.ledger.day_keys().for_day(clock()).is_none();
+        let short = self.ledger.owed().is_some() || !files.is_empty() || self.interrupted || no_key;
         short.then(|| Later {
             ledger: self.ledger.clone(),
             spool: self.spool.clone(),
             spool_name: self.spool_name.clone(),
             boot: self.boot.clone(),
-            data: self.folders.data.clone(),
-            settings: self.unsaved.clone(),
+            files,
             interrupted: self.interrupted,
         })
     }
@@ -257,6 +274,8 @@ impl Home {
             cosigners: self.cosigners.clone(),
             anchors: self.anchors.clone(),
             data: self.folders.data.clone(),
+            vitals: self.vitals.clone(),
+            reserve: self.reserve.clone(),
             clock,
         }
     }
@@ -277,7 +296,10 @@ impl Home {
         let spool = self.spool.clone();
         // Closing waits for the disk.
         let _ = tokio::task::spawn_blocking(move || spool.close()).await;
-        self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
+        let _ = self.reserve.lend();
+        if self.ledger.may_ship() {
+            self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
+        }
         self.stop.send_replace(true);
         for task in self.beside {
             let _ = task.await;
@@ -294,6 +316,13 @@ impl Home {
         }
         self.ledger.store().close().await;
         Ok(())
+    }
+}
+
+/// Gives back what a start on a full disk takes, or sets aside what is missing.
+fn set_aside(reserve: &Reserve) {
+    if let Err(error) = reserve.lend().and_then(|()| reserve.restore().map(drop)) {
+        tracing::error!(%error, "the reserve for operators could not be set aside");
     }
 }
 
@@ -332,6 +361,9 @@ impl Sight {
             cosigners: None,
             anchors: None,
             data: self.folders.data.clone(),
+            vitals: Arc::default(),
+            // None that could be given back: nothing is changed.
+            reserve: Arc::default(),
             clock,
         }
     }
@@ -419,7 +451,7 @@ fn binary_digest() -> Result<haris_domain::Digest, Failure> {
 }
 
 /// Settings that are to be remembered, and in which file.
-type Unsaved = Option<(PathBuf, Value)>;
+type Unsaved = Option<(PathBuf, String)>;
 
 /// Names of the settings that differ from the previous start; remembers the present ones, or gives them back where the
 /// disk has no room for them.
@@ -435,7 +467,7 @@ fn changed_settings(data: &Path, config: &Config) -> Result<(Vec<String>, Unsave
         Ok(()) => Ok((changed, None)),
         Err(error) if is_no_room(&error) => {
             tracing::error!(%error, path = %path.display(), "no room to remember the settings in force");
-            Ok((changed, Some((path, now))))
+            Ok((changed, Some((path, now.to_string()))))
         }
         Err(error) => Err(Failure::because(&format!("could not write {}", path.display()), &error)),
     }
@@ -444,7 +476,7 @@ fn changed_settings(data: &Path, config: &Config) -> Result<(Vec<String>, Unsave
 /// Settings that one leaf names; a wholesale change needs no longer list.
 const CHANGED_MAX: usize = 64;
 
-fn differing(path: &str, before: &Value, now: &Value, changed: &mut Vec<String>) {
+pub(crate) fn differing(path: &str, before: &Value, now: &Value, changed: &mut Vec<String>) {
     if before == now || changed.len() >= CHANGED_MAX {
         return;
     }

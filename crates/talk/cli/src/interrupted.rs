@@ -13,10 +13,14 @@ use crate::home::clock;
 const OPEN_REQUESTS_PER_STEP: u32 = 1_000;
 
 /// What the spool holds goes into the ledger, and requests that starts other than `boot` left open are closed. False
-/// where there is no room for that: status says why, and it is done when there is.
+/// where there is no room for that, or only operators may have what is left: status says why, and it is done when there
+/// is.
 pub(crate) async fn close(ledger: &Ledger, spool: &Spool, name: &str, boot: &str) -> Result<bool, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::because("could not take over what was left open", error);
     loop {
+        if !ledger.may_ship() {
+            return Ok(false);
+        }
         match ledger.drain(spool, name).await {
             Err(error) if is_no_room(&error) => {
                 tracing::error!(%error, "no room to take over what the spool holds");

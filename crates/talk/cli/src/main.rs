@@ -3,9 +3,12 @@
 //! Commands, configuration and wiring; no rules live here. A command that needs a running server
 //! reaches it over the Unix socket in the data directory; most work without one as well.
 
+mod alerts;
 mod callers;
+mod compile;
 mod config;
 mod country;
+mod disk;
 mod door;
 mod events;
 mod guard;
@@ -13,14 +16,18 @@ mod home;
 mod inspect;
 mod interrupted;
 mod ledger;
+mod metrics;
 mod newcomer;
 mod output;
 mod progress;
+mod reload;
 mod remote;
 mod room;
 mod serve;
+mod settings;
 mod status;
 mod tables;
+mod watching;
 mod why;
 mod witness;
 mod witnesses;
@@ -59,6 +66,8 @@ enum Command {
     },
     /// How gateway, spool, disk and ledger are, and what needs attention.
     Status(status::Arguments),
+    /// What needs a person, and who took notice.
+    Alerts(alerts::Arguments),
     /// Decisions and other events, as they happen or by id.
     Events(events::Arguments),
     /// Why a request of yours was stopped or changed; asks with your own key.
@@ -66,6 +75,8 @@ enum Command {
     /// Applications that may use the gateway.
     #[command(subcommand)]
     Callers(callers::Command),
+    /// Room on the disk, and the way out when there is none.
+    Disk(disk::Arguments),
     /// Evidence, erasure, legal holds, and the ledger's check of itself.
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -74,6 +85,9 @@ enum Command {
     Db(tables::Command),
     /// Cosigns checkpoints of other installations; runs apart from them.
     Witness(witness::Arguments),
+    /// Reading a configuration without starting anything.
+    #[command(subcommand)]
+    Config(settings::Command),
     /// A shell's completion script.
     Completions {
         /// Which shell.
@@ -155,10 +169,13 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Inspect(arguments) => return Ok(inspect::run(&arguments)),
         Command::Verify { arguments } => return Ok(verify(arguments)),
         Command::Status(arguments) => return status::run(arguments),
+        Command::Alerts(arguments) => return alerts::run(arguments),
         Command::Events(arguments) => events::run(arguments)?,
         Command::Why(arguments) => why::run(arguments)?,
         Command::Callers(command) => callers::run(command)?,
+        Command::Disk(arguments) => return disk::run(arguments),
         Command::Ledger(command) => return ledger::run(command),
+        Command::Config(command) => return settings::run(command),
         Command::Db(command) => return tables::run(command),
         Command::Witness(arguments) => witness::run(arguments)?,
         Command::Completions { shell } => {

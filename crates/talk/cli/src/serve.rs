@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,20 +12,24 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use haris_domain::{Actor, Draft, Log, kind};
-use haris_gateway::{Counters, Limits, Receipts, Upstreams, Versions, Wiring};
-use haris_ledger::Ledger;
+use haris_gateway::{Counters, InForce, Limits, Receipts, Wiring};
 use haris_operations::{Context, Gateway as _};
-use haris_policy::Policy;
+use haris_outbox::Outbox;
 use haris_spool::{Health, Spool};
+use haris_store::is_no_room;
 use haris_text::Engine;
 use haris_witnessing::Cosigners;
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
+use crate::compile::{self, Practice};
 use crate::config::Config;
 use crate::guard::{Guard, callers};
-use crate::home::{Folders, Home, clock};
-use crate::{Failure, Place, door, newcomer, why};
+use crate::home::{Folders, Home, clock, write_private};
+use crate::metrics::{self, Metrics};
+use crate::reload::Reload;
+use crate::{Failure, Place, door, newcomer, watching, why};
 
 /// Due by the event format.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -70,36 +74,16 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
             "the keys lie in the data directory: a copy of the data carries them along; give another --keys"
         );
     }
-    let address = config.listen(arguments.listen.as_deref())?;
-    let limits = config.limits.apply();
-    let practice = config.practice.unwrap_or(config.upstreams.is_empty() && address.ip().is_loopback());
-    let mut upstreams = config.upstreams()?;
-    let mut facts = config.facts();
-    let outgoing = config.outgoing(&limits)?;
+    let (address, limits) = compile::rest(&config, arguments.listen.as_deref())?;
     let engine = Arc::new(Engine::new());
     // Compiled before anything is opened: a mistake in the configuration changes nothing.
-    let compile = |facts: &[_]| Policy::compile(&config.routes, facts, engine.rules());
-    compile(&facts).map_err(|error| Failure::because("configuration", &error))?;
-
-    if practice {
-        if config.upstreams.contains_key(newcomer::PRACTICE) {
-            let name = newcomer::PRACTICE;
-            return Err(Failure::usage(format!(
-                "[upstreams.{name}]: this is the practice model's name; choose another, or set practice = false"
-            )));
-        }
-        let (upstream, fact) = newcomer::serve_teller().await?;
-        upstreams.push(upstream);
-        facts.push(fact);
-    }
-    let policy = compile(&facts).map_err(|error| Failure::because("configuration", &error))?;
-    let upstreams = Upstreams::new(upstreams, &outgoing).map_err(|error| Failure::because("configuration", &error))?;
-    let versions = Versions {
-        engine: format!("haris-text/{}", engine.version()),
-        rules: rules_digest(&engine),
-        config: config.digest().to_string(),
-    };
-    let prepared = Prepared { address, engine, policy, upstreams, versions, limits, practice };
+    compile::rules(&config, &engine, None)?;
+    let wants_practice = config.practice.unwrap_or(config.upstreams.is_empty() && address.ip().is_loopback());
+    let practice = if wants_practice { Some(newcomer::serve_teller().await?) } else { None };
+    let rules = compile::rules(&config, &engine, practice.as_ref())?;
+    let path = arguments.place.config.clone();
+    let prepared =
+        Prepared { address, engine, rules, limits, practice, path, config: config.clone(), hangup: hangup()? };
 
     // Opening may wait long for a database, and whoever asks to stop meanwhile means it.
     let mut stop_asked = Box::pin(stop_asked);
@@ -122,11 +106,12 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), Failure> {
 struct Prepared {
     address: SocketAddr,
     engine: Arc<Engine>,
-    policy: Policy,
-    upstreams: Upstreams,
-    versions: Versions,
+    rules: InForce,
     limits: Limits,
-    practice: bool,
+    practice: Option<Practice>,
+    path: Option<PathBuf>,
+    config: Config,
+    hangup: Signal,
 }
 
 /// Serves until asked to stop, and until what was open then is finished.
@@ -137,20 +122,20 @@ async fn open_doors(
     prepared: Prepared,
     stop_asked: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(u64, u64), Failure> {
-    let Prepared { address, engine, policy, upstreams, versions, limits, practice } = prepared;
+    let Prepared { address, engine, rules, limits, practice, path, config, hangup } = prepared;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::because(&format!("could not listen on {address} (--listen 127.0.0.1:0 takes a free port)"), &error)
     })?;
     let address = listener.local_addr().map_err(|error| Failure::because("could not listen", &error))?;
     let url = format!("http://{address}/v1");
-    record_policy(&home.ledger, &policy, &versions).await?;
+    let metrics_listener = metrics_listener(&config).await?;
+    let loaded = home.ledger.append_or_owe(policy_loaded(&rules)).await;
+    loaded.map_err(|error| Failure::because("ledger", &error))?;
     let guard = Arc::new(Guard {
         ledger: home.ledger.clone(),
         url: url.clone(),
-        policy: Arc::new(ArcSwap::from_pointee(policy)),
+        rules: Arc::new(ArcSwap::from_pointee(rules)),
         callers: Arc::new(ArcSwap::from_pointee(callers(&home.ledger).await?)),
-        upstreams: upstreams.clone(),
-        versions: versions.clone(),
         counters: Arc::new(Counters::default()),
     });
     let context = Context { gateway: Some(guard.clone()), ..home.context() };
@@ -158,20 +143,18 @@ async fn open_doors(
     let wiring = Wiring {
         receipts: Arc::new(Receipts::new(home.ledger.origin(Log::Traffic), receipts)),
         witness_lag: home.cosigners.as_ref().map(Cosigners::lagging).unwrap_or_default(),
-        engine,
-        policy: guard.policy.clone(),
+        engine: engine.clone(),
+        rules: guard.rules.clone(),
         callers: guard.callers.clone(),
-        upstreams,
         spool: home.spool.clone(),
         day_keys: home.ledger.day_keys(),
         limits,
-        versions,
         counters: guard.counters.clone(),
         clock,
     };
 
     let accepted = |key: &str| guard.callers.load().find(key).is_some();
-    let commands = match practice {
+    let commands = match practice.is_some() {
         true => newcomer::three_commands(&context, &home.folders.data, &url, accepted).await,
         false => Ok(String::new()),
     };
@@ -183,19 +166,46 @@ async fn open_doors(
         }
         commands => commands?,
     };
+    let token = metrics::token(&home.folders)?;
+    let alert_sink = config.alert_sink()?;
     let (stop, stopping) = watch::channel(false);
     let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
     // From here on nothing fails: what runs beside ends only when it is told to.
-    let background = background(home, &guard, &stopping);
-    if let Err(failure) = announce(home, address, &url, &commands) {
+    let listen = (home.folders.listen(), format!("{address}\n"));
+    let unwritten = match write_private(&listen.0, &listen.1) {
+        Ok(()) => None,
+        Err(error) => {
+            tracing::warn!(%error, "could not write the address in use");
+            is_no_room(&error).then_some(listen)
+        }
+    };
+    let mut background = background(home, &guard, unwritten, &stopping);
+    let outbox = alert_sink.map(|(sink, repeat)| Outbox::new(home.ledger.store().clone(), sink, repeat));
+    background.push(watching::spawn(home, context.clone(), outbox, stopping.clone()));
+    if let Err(failure) = announce(home, &url, &commands) {
         // The gateway serves whether or not somebody reads what it says of itself.
         tracing::warn!(why = failure.message, "could not say where the gateway is");
     }
 
-    let extra = public(context, guard.callers.clone(), home.spool.clone());
+    let reload = Reload { path, config, engine, practice, guard: guard.clone(), vitals: home.vitals.clone() };
+    background.push(reload.spawn(hangup, stopping.clone()));
+    let metrics = Metrics { context: context.clone(), guard: guard.clone(), token: None };
+    if let Some(listener) = metrics_listener {
+        let written = listener
+            .local_addr()
+            .and_then(|address| write_private(&home.folders.metrics_listen(), &format!("{address}\n")));
+        if let Err(error) = written {
+            tracing::warn!(%error, "could not write the address of /metrics");
+        }
+        background.push(serve_metrics(listener, metrics.clone(), stopping.clone()));
+    }
+    let metrics = Metrics { token: Some(token), ..metrics };
+    let extra = public(context, guard.callers.clone(), home.spool.clone()).merge(metrics::router(metrics));
     haris_gateway::serve(listener, wiring, extra, stop_asked).await;
     // No request is open any more: what runs beside may finish what it has and stop.
-    let _ = std::fs::remove_file(home.folders.listen());
+    for file in [home.folders.listen(), home.folders.metrics_listen()] {
+        let _ = std::fs::remove_file(file);
+    }
     stop.send_replace(true);
     for task in background {
         let _ = task.await;
@@ -206,7 +216,12 @@ async fn open_doors(
 }
 
 /// Shipping, sealing, heartbeats and data keys, until told to stop.
-fn background(home: &Home, guard: &Arc<Guard>, stopping: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
+fn background(
+    home: &Home,
+    guard: &Arc<Guard>,
+    unwritten: Option<(PathBuf, String)>,
+    stopping: &watch::Receiver<bool>,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let ship = {
         let (ledger, spool, name, stop) =
             (home.ledger.clone(), home.spool.clone(), home.spool_name.clone(), stopping.clone());
@@ -245,7 +260,7 @@ fn background(home: &Home, guard: &Arc<Guard>, stopping: &watch::Receiver<bool>)
             }
         })
     };
-    let later = home.later().map(|later| later.run(stopping.clone()));
+    let later = home.later(unwritten).map(|later| later.run(stopping.clone()));
     [ship, seal, keys, heartbeat].into_iter().chain(later).collect()
 }
 
@@ -264,6 +279,34 @@ where
             step().await;
         }
     })
+}
+
+/// The second address of `/metrics`, where one is configured.
+async fn metrics_listener(config: &Config) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = config.metrics_listen()? else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).map_err(|error| Failure::because(&format!("[metrics]: could not listen on {address}"), &error))
+}
+
+fn serve_metrics(
+    listener: TcpListener,
+    metrics: Metrics,
+    mut stop: watch::Receiver<bool>,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let stopped = async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(listener, metrics::router(metrics)).with_graceful_shutdown(stopped).await {
+            tracing::error!(%error, "the address of /metrics is closed");
+        }
+    })
+}
+
+/// Hears SIGHUP from here on.
+fn hangup() -> Result<Signal, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::hangup()).map_err(|error| Failure::because("could not listen for signals", &error))
 }
 
 /// Resolves when SIGTERM or SIGINT arrives. Handlers are in place before this returns.
@@ -303,29 +346,19 @@ fn readiness(health: &Health) -> Response {
     }
 }
 
-/// Digest over what every rule says of itself, with the engine's version.
-fn rules_digest(engine: &Engine) -> String {
-    let mut text = format!("{}\n", engine.version());
-    for rule in engine.rules() {
-        text.push_str(&format!("{}\t{}\t{}\t{}\n", rule.id, rule.severity, rule.title, rule.meaning));
-    }
-    crate::sha256(text.as_bytes()).to_string()
-}
-
-async fn record_policy(ledger: &Ledger, policy: &Policy, versions: &Versions) -> Result<(), Failure> {
-    let draft = Draft::new(&kind::POLICY_LOADED, clock(), Actor::service("haris"))
+/// What records a policy before it is in force.
+pub(crate) fn policy_loaded(rules: &InForce) -> Draft {
+    let (policy, versions) = (&rules.policy, &rules.versions);
+    Draft::new(&kind::POLICY_LOADED, clock(), Actor::service("haris"))
         .with("policy", policy.version())
         .with("config", versions.config.as_str())
         .with("engine", versions.engine.as_str())
         .with("rules", versions.rules.as_str())
-        .with("routes", policy.routes().len());
-    ledger.append_or_owe(draft).await.map_err(|error| Failure::because("ledger", &error))
+        .with("routes", policy.routes().len())
 }
 
 /// Says where everything is, once it can be reached.
-fn announce(home: &Home, address: SocketAddr, url: &str, commands: &str) -> Result<(), Failure> {
-    let written = crate::home::write_private(&home.folders.listen(), &format!("{address}\n"));
-    written.map_err(|error| Failure::because("could not write the address in use", &error))?;
+fn announce(home: &Home, url: &str, commands: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     writeln!(out, "gateway: {url}")?;
     writeln!(out, "data:    {}", absolute(&home.folders.data))?;

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::home::clock;
 
 /// How old the newest cosignature may be unless the configuration says otherwise.
-const MAX_AGE_SECONDS: u64 = 60;
+pub(crate) const MAX_AGE_SECONDS: u64 = 60;
 
 /// One `[[witnesses]]` table.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -1,11 +1,10 @@
-//! Shares of what is limited: memory, places per caller, refusals per second. Each is a lease that
+//! Shares of what is limited: memory and places per caller. Each is a lease that
 //! gives back what it took when it is dropped, however its request ended.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use haris_domain::{EventId, Timestamp};
 use parking_lot::Mutex;
 
 /// Bytes in memory, all requests together.
@@ -102,53 +101,6 @@ impl Drop for Place {
     }
 }
 
-/// Decides which refusals of unknown callers become events: anybody can cause them, and the ledger
-/// must not fill with them.
-#[derive(Debug)]
-pub(crate) struct RefusalGate {
-    per_second: u32,
-    state: Mutex<RefusalState>,
-}
-
-#[derive(Debug, Default)]
-struct RefusalState {
-    second: i64,
-    recorded: u32,
-    suppressed: u64,
-    last: Option<EventId>,
-}
-
-/// What becomes of a refusal.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It is recorded, and says how many before it were not.
-    Record { suppressed: u64 },
-    /// It is counted; the event before it stands for it.
-    Count { like: Option<EventId> },
-}
-
-impl RefusalGate {
-    pub(crate) fn new(per_second: u32) -> Self {
-        Self { per_second, state: Mutex::default() }
-    }
-
-    pub(crate) fn pass(&self, at: Timestamp, event: EventId) -> Refusal {
-        let mut state = self.state.lock();
-        let second = at.micros().div_euclid(1_000_000);
-        if second != state.second {
-            state.second = second;
-            state.recorded = 0;
-        }
-        if state.recorded >= self.per_second {
-            state.suppressed += 1;
-            return Refusal::Count { like: state.last };
-        }
-        state.recorded += 1;
-        state.last = Some(event);
-        Refusal::Record { suppressed: std::mem::take(&mut state.suppressed) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,16 +125,5 @@ mod tests {
         assert!(second.stream(1));
         drop(second);
         assert!(places.by_caller.lock().is_empty());
-    }
-
-    #[test]
-    fn a_flood_of_refusals_is_counted() {
-        let gate = RefusalGate::new(2);
-        let at = Timestamp::from_micros(1_000_000);
-        let ids: Vec<_> = (0..4).map(|_| EventId::now(at)).collect();
-        assert_eq!(gate.pass(at, ids[0]), Refusal::Record { suppressed: 0 });
-        assert_eq!(gate.pass(at, ids[1]), Refusal::Record { suppressed: 0 });
-        assert_eq!(gate.pass(at, ids[2]), Refusal::Count { like: Some(ids[1]) });
-        assert_eq!(gate.pass(at.plus_micros(1_000_000), ids[3]), Refusal::Record { suppressed: 1 });
     }
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use haris_domain::Timestamp;
 use haris_policy::Pattern;
 
+use crate::quota::Stored;
+
 /// An application that may use the gateway.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -18,6 +20,8 @@ pub struct Caller {
     pub models: Vec<Pattern>,
     /// When its key stops being accepted.
     pub expires: Option<Timestamp>,
+    /// What was stored for it of late.
+    pub stored: Arc<Stored>,
 }
 
 /// All callers by the hash of their key. Swapped as a whole when a key is issued or revoked.
@@ -31,6 +35,20 @@ impl CallerTable {
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Arc<Caller>> {
         self.by_hash.get(&hash_key(key))
+    }
+
+    /// The same table, going on with what `before` counted for its callers.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        let counted: HashMap<&str, &Arc<Stored>> =
+            before.by_hash.values().map(|caller| (caller.id.as_str(), &caller.stored)).collect();
+        for caller in self.by_hash.values_mut() {
+            if let Some(stored) = counted.get(caller.id.as_str()) {
+                let stored = Arc::clone(stored);
+                *caller = Arc::new(Caller { stored, ..Caller::clone(caller) });
+            }
+        }
+        self
     }
 
     /// How many keys are accepted.
@@ -65,10 +83,21 @@ mod tests {
 
     #[test]
     fn only_the_whole_key_is_found() {
-        let caller = Caller { id: "c1".into(), models: Vec::new(), expires: None };
+        let caller = Caller { id: "c1".into(), models: Vec::new(), expires: None, stored: Arc::default() };
         let table: CallerTable = [(hash_key("hk_abc"), caller)].into_iter().collect();
         assert_eq!(table.find("hk_abc").map(|caller| caller.id.as_str()), Some("c1"));
         assert!(table.find("hk_ab").is_none() && table.find("").is_none());
         assert_eq!((table.len(), table.is_empty()), (1, false));
+    }
+
+    #[test]
+    fn what_was_stored_for_a_caller_outlives_a_change_of_the_table() {
+        let caller = |id: &str| Caller { id: id.into(), models: Vec::new(), expires: None, stored: Arc::default() };
+        let before: CallerTable = [(hash_key("hk_abc"), caller("c1"))].into_iter().collect();
+        before.find("hk_abc").unwrap().stored.add(7, 0);
+        let now = [(hash_key("hk_new"), caller("c1")), (hash_key("hk_def"), caller("c2"))];
+        let now = now.into_iter().collect::<CallerTable>().after(&before);
+        let stored = |key| now.find(key).unwrap().stored.bytes(0);
+        assert_eq!((stored("hk_new"), stored("hk_def")), (7, 0));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use haris_domain::{Actor, Detection, Draft, EventId, SealedPayload, Stored, Verdict};
-use haris_policy::{Direction, Environment, Policy, Route};
+use haris_policy::{Direction, Environment, Route};
 
 use crate::found::Found;
 use crate::gateway::Gateway;
@@ -12,7 +12,7 @@ use crate::problem::{BLOCKED, Problem};
 use crate::protocol::{Ask, Protocol};
 use crate::record::{self, Asked, Inspected};
 use crate::walk::{self, Treatment};
-use crate::{Caller, edit};
+use crate::{Caller, InForce, edit};
 
 /// What a request's inspection came to.
 pub(crate) struct Decided {
@@ -44,7 +44,7 @@ impl From<Problem> for Refused {
 pub(crate) fn decide(
     gateway: &Gateway,
     protocol: &dyn Protocol,
-    policy: &Policy,
+    policy: &InForce,
     caller: &Caller,
     received: &[u8],
 ) -> Result<Decided, Refused> {
@@ -53,7 +53,7 @@ pub(crate) fn decide(
     let bounds = json::Bounds { depth: wiring.limits.json_depth, values: wiring.limits.json_values };
     let mut node = json::parse(received, bounds).map_err(|bad| Problem::bad_json(&bad))?;
     let ask = protocol.ask(&node)?;
-    let (route, ready) = find_route(gateway, policy, caller, &ask.model)?;
+    let (route, ready) = find_route(policy, caller, &ask.model)?;
 
     let treatment = Treatment { unknown: route.unknown_fields, media: route.media, request: true };
     let mut seen = walk::walk(&wiring.engine, protocol.request(), treatment, &node)
@@ -103,8 +103,7 @@ pub(crate) fn decide(
 }
 
 fn find_route<'g>(
-    gateway: &'g Gateway,
-    policy: &'g Policy,
+    rules: &'g InForce,
     caller: &Caller,
     model: &str,
 ) -> Result<(&'g Route, &'g crate::upstream::Ready), Problem> {
@@ -112,7 +111,7 @@ fn find_route<'g>(
         let message = "This key may not use the model that the request names. `GET /v1/models` lists those it may.";
         return Err(Problem::new(403, "model_not_allowed", "model-not-allowed", message).in_field("model"));
     }
-    let found = policy.route(model).and_then(|route| Some((route, gateway.wiring.upstreams.ready(&route.upstream)?)));
+    let found = rules.route(model).and_then(|route| Some((route, rules.upstreams.ready(&route.upstream)?)));
     found.ok_or_else(|| {
         let message = "No route serves the model that the request names. `GET /v1/models` lists the models.";
         Problem::new(404, "model_not_found", "unknown-model", message).in_field("model")

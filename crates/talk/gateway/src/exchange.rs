@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use haris_domain::{Actor, Detection, Draft, EventId, Verdict};
-use haris_policy::{Direction, Policy, Route};
+use haris_policy::{Direction, Route};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +25,7 @@ use crate::protocol::{Protocol, Usage};
 use crate::receipt::RECEIPT_HEADER;
 use crate::record::{self, Answered, Inspected, Outcome};
 use crate::walk::Identifiers;
-use crate::{Caller, Counters, stream};
+use crate::{Caller, Counters, InForce, stream};
 
 /// Inspecting a body longer than this would keep others of this thread waiting for milliseconds.
 const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -85,7 +85,7 @@ pub(crate) enum Cut {
 pub(crate) struct Course<'c> {
     pub(crate) gateway: &'c Arc<Gateway>,
     pub(crate) protocol: &'static dyn Protocol,
-    pub(crate) policy: &'c Arc<Policy>,
+    pub(crate) policy: &'c Arc<InForce>,
     pub(crate) route: &'c Route,
     pub(crate) caller: &'c Caller,
     pub(crate) request: EventId,
@@ -112,7 +112,7 @@ pub(crate) struct Ending<'e> {
 
 impl Exchange {
     pub(crate) async fn run(mut self, reply: ReplyTo) {
-        let policy = self.gateway.wiring.policy.load_full();
+        let policy = self.gateway.wiring.rules.load_full();
         let (gateway, protocol, caller) = (Arc::clone(&self.gateway), self.protocol, Arc::clone(&self.caller));
         let body = std::mem::take(&mut self.body);
         let decided = if body.len() <= INLINE_BYTES_MAX {
@@ -129,12 +129,12 @@ impl Exchange {
                 self.decided(&policy, decided, reply).await;
                 return;
             }
-            Err(refused) => gateway.refuse(&refused.problem, protocol, Some(&caller), refused.environment).await,
+            Err(refused) => gateway.refuse(&refused.problem, protocol, &caller, refused.environment).await,
         };
         let _ = reply.send(response);
     }
 
-    async fn decided(mut self, policy: &Arc<Policy>, decided: Decided, reply: ReplyTo) {
+    async fn decided(mut self, policy: &Arc<InForce>, decided: Decided, reply: ReplyTo) {
         let Decided { id, ask, verdict, block, draft, payloads, body } = decided;
         let (gateway, protocol) = (Arc::clone(&self.gateway), self.protocol);
         let wiring = &gateway.wiring;
@@ -142,18 +142,18 @@ impl Exchange {
         if ask.stream && !self.place.stream(wiring.limits.caller_streams) {
             let message = "This key has as many streams open as it may. Close one, or try again later.";
             let problem = Problem::new(429, "too_many_streams", "concurrency", message).retry_after(1);
-            let response = gateway.refuse(&problem, protocol, Some(&self.caller), Some(route.environment)).await;
+            let response = gateway.refuse(&problem, protocol, &self.caller, Some(route.environment)).await;
             let _ = reply.send(response);
             return;
         }
         if gateway.witnesses_lag(route) {
             let problem = Problem::witness_unavailable();
-            let response = gateway.refuse(&problem, protocol, Some(&self.caller), Some(route.environment)).await;
+            let response = gateway.refuse(&problem, protocol, &self.caller, Some(route.environment)).await;
             let _ = reply.send(response);
             return;
         }
         let at = draft.at;
-        let recorded = gateway.record(draft, payloads).await.ok();
+        let recorded = gateway.record(draft, payloads, Some(&self.caller)).await.ok();
         let receipt = recorded.as_ref().filter(|_| self.wants_receipt).and_then(|leaf| wiring.receipts.of(leaf, at));
         if !gateway.may_pass(recorded.is_some(), route) {
             let _ = reply.send(answer(&Problem::audit_unavailable(), protocol, Some(Trace::Unrecorded(id))));
@@ -164,6 +164,8 @@ impl Exchange {
         }
         let trace = Trace::of(id, recorded.is_some());
         Counters::add(&wiring.counters.requests);
+        wiring.counters.verdict(verdict);
+        wiring.counters.decided.note(self.started.elapsed());
         match verdict {
             Verdict::Block => Counters::add(&wiring.counters.blocked),
             Verdict::Redact => Counters::add(&wiring.counters.redacted),
@@ -214,7 +216,7 @@ impl Course<'_> {
 
     async fn forward(self, body: Vec<u8>, wants_stream: bool, mut line: Line, memory: &mut MemoryLease) {
         let limits = &self.gateway.wiring.limits;
-        let Some(ready) = self.gateway.wiring.upstreams.ready(&self.route.upstream) else { return };
+        let Some(ready) = self.policy.upstreams.ready(&self.route.upstream) else { return };
         let sent = ready.send(self.protocol.path(), body, wants_stream);
         let response = match self.wait(&mut line, limits.first_byte, sent).await {
             Ok(Ok(response)) => response,
@@ -287,7 +289,8 @@ impl Course<'_> {
             let (name, protocol) = (self.route.name.clone(), self.protocol);
             let judge = move || {
                 let route = policy.routes().iter().find(|route| route.name == name)?;
-                let answer = Answer { gateway: &gateway, protocol, route, status, received: &received };
+                let upstreams = &policy.upstreams;
+                let answer = Answer { gateway: &gateway, upstreams, protocol, route, status, received: &received };
                 let judged = answer.judge();
                 Some((judged, received))
             };
@@ -305,7 +308,8 @@ impl Course<'_> {
     }
 
     fn judge(&self, gateway: &Gateway, route: &Route, status: u16, received: &[u8]) -> Judged {
-        Answer { gateway, protocol: self.protocol, route, status, received }.judge()
+        let upstreams = &self.policy.upstreams;
+        Answer { gateway, upstreams, protocol: self.protocol, route, status, received }.judge()
     }
 
     /// Records an answer of which nothing came, and answers in its stead.
@@ -400,6 +404,9 @@ impl Course<'_> {
         }
         if ending.outcome == Outcome::UpstreamError || ending.outcome == Outcome::Timeout {
             Counters::add(&wiring.counters.upstream_failed);
+            if let Some(ready) = self.policy.upstreams.ready(&self.route.upstream) {
+                Counters::add(&ready.failures);
+            }
         }
         let micros =
             |at: Instant| u64::try_from(at.duration_since(self.started).as_micros()).unwrap_or(u64::MAX).min(1 << 50);
@@ -423,7 +430,12 @@ impl Course<'_> {
                 record::payloads(&day, draft.id, self.route.store, &text, ending.identifiers)
             }),
         };
-        self.gateway.record(draft, payloads).await.is_ok()
+        // Until here: what is left is the event, which the answer waits for.
+        if let Some(at) = ending.first_byte {
+            wiring.counters.first_byte.note(at.duration_since(self.started));
+        }
+        wiring.counters.total.note(now.duration_since(self.started));
+        self.gateway.record(draft, payloads, Some(self.caller)).await.is_ok()
     }
 }
 

@@ -1,19 +1,20 @@
 //! What all requests of one gateway share, and how events are written.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use haris_domain::{Actor, Draft, EventId, Leaf, SealedPayload};
-use haris_policy::{Environment, OnAuditFailure, OnWitnessLag, Policy, Route};
+use haris_policy::{Environment, OnAuditFailure, OnWitnessLag, Route};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
-use crate::bounds::{Memory, Places, Refusal, RefusalGate};
+use crate::bounds::{Memory, Places};
 use crate::io::{Reply, Response};
 use crate::problem::Problem;
 use crate::protocol::Protocol;
 use crate::record::{self, Basis};
-use crate::{Caller, Counters, Wiring};
+use crate::strangers::{Left, Refusal, Source, Strangers};
+use crate::{Caller, Counters, InForce, Wiring};
 
 /// On every response that an event stands behind.
 pub(crate) const EVENT_HEADER: HeaderName = HeaderName::from_static("x-haris-event");
@@ -55,7 +56,9 @@ pub(crate) struct Gateway {
     pub(crate) stop: watch::Receiver<bool>,
     /// Held by everything that is open; closed when nothing is.
     _open: watch::Receiver<()>,
-    refusals: RefusalGate,
+    /// Hours since the start, as quotas count them.
+    hour: AtomicU64,
+    pub(crate) strangers: Strangers,
 }
 
 /// An event could not be made durable.
@@ -67,15 +70,16 @@ impl Gateway {
         Self {
             memory: Memory::new(wiring.limits.buffered_bytes),
             places: Arc::default(),
-            refusals: RefusalGate::new(wiring.limits.refusals_per_second),
+            hour: AtomicU64::new(0),
+            strangers: Strangers::new(),
             stop,
             _open: open,
             wiring,
         }
     }
 
-    pub(crate) fn basis<'g>(&'g self, policy: &'g Policy, environment: Environment) -> Basis<'g> {
-        Basis { environment: environment.name(), policy: policy.version(), versions: &self.wiring.versions }
+    pub(crate) fn basis<'g>(&self, rules: &'g InForce, environment: Environment) -> Basis<'g> {
+        Basis { environment: environment.name(), policy: rules.version(), versions: &rules.versions }
     }
 
     /// How much of an upstream's JSON is read.
@@ -85,20 +89,35 @@ impl Gateway {
     }
 
     /// Makes an event durable, and gives its final bytes. Without payloads (no day key was at hand) nothing is written.
-    pub(crate) async fn record(&self, draft: Draft, payloads: Option<Vec<SealedPayload>>) -> Result<Leaf, NotRecorded> {
+    /// What is stored counts towards the quota of `caller`.
+    pub(crate) async fn record(
+        &self,
+        draft: Draft,
+        payloads: Option<Vec<SealedPayload>>,
+        caller: Option<&Caller>,
+    ) -> Result<Leaf, NotRecorded> {
         let (kind, event) = (draft.kind.name, draft.id);
         let Some(payloads) = payloads else {
             tracing::error!(kind, %event, "no data key for today: events with payloads are refused");
             return Err(NotRecorded);
         };
+        let stored: usize = payloads.iter().map(|payload| payload.ciphertext.len()).sum();
         let appended = match self.wiring.spool.append(draft, payloads) {
             Ok(durable) => durable.await,
             Err(refused) => Err(refused),
         };
-        appended.map_err(|refused| {
-            tracing::error!(kind, %event, why = %refused, "an event could not be made durable");
-            NotRecorded
-        })
+        match appended {
+            Ok(leaf) => {
+                if let Some(caller) = caller {
+                    caller.stored.add((stored + leaf.bytes.len()) as u64, self.hour.load(Ordering::Relaxed));
+                }
+                Ok(leaf)
+            }
+            Err(refused) => {
+                tracing::error!(kind, %event, why = %refused, "an event could not be made durable");
+                Err(NotRecorded)
+            }
+        }
     }
 
     /// Whether traffic passes, given that its event was recorded or not. Counts what happened.
@@ -117,38 +136,95 @@ impl Gateway {
         route.on_witness_lag == OnWitnessLag::Refuse && self.wiring.witness_lag.load(Ordering::Relaxed)
     }
 
-    /// Records a refusal and answers it. `caller` is known or not; the protocol too.
+    /// Records a refusal of a known caller and answers it.
     pub(crate) async fn refuse(
         &self,
         problem: &Problem,
         protocol: &dyn Protocol,
-        caller: Option<&Caller>,
+        caller: &Caller,
         environment: Option<Environment>,
     ) -> Response {
-        Counters::add(&self.wiring.counters.refused);
-        let at = (self.wiring.clock)();
-        let id = EventId::now(at);
-        let (actor, suppressed) = match caller {
-            Some(caller) => (Actor::caller(&caller.id), 0),
-            None => match self.refusals.pass(at, id) {
-                Refusal::Record { suppressed } => (Actor::service("gateway"), suppressed),
-                Refusal::Count { like } => return answer(problem, protocol, like.map(Trace::Event)),
-            },
-        };
-        let policy = self.wiring.policy.load();
-        let basis = self.basis(&policy, environment.unwrap_or(Environment::Production));
-        let refused = record::Refused {
-            reason: problem.reason,
-            status: problem.status,
-            protocol: protocol.name(),
-            field: problem.field.as_deref(),
-            suppressed,
-        };
-        let draft = record::refused(id, at, actor, basis, &refused);
-        drop(policy);
+        self.wiring.counters.refused(problem.status);
+        let id = EventId::now((self.wiring.clock)());
+        let refused = refused(problem, protocol.name(), 0);
+        let draft = self.refusal(id, Actor::caller(&caller.id), environment, &refused);
         // Refusing stays possible when recording is not: nothing passes either way.
-        let recorded = self.record(draft, Some(Vec::new())).await.is_ok();
+        let recorded = self.record(draft, Some(Vec::new()), Some(caller)).await.is_ok();
         answer(problem, protocol, Some(Trace::of(id, recorded)))
+    }
+
+    /// Counts a refusal that can be caused without end, records it where its source has no event in this minute yet, and
+    /// answers.
+    pub(crate) async fn refuse_counted(&self, problem: &Problem, protocol: &dyn Protocol, source: Source) -> Response {
+        self.wiring.counters.refused(problem.status);
+        let id = EventId::now((self.wiring.clock)());
+        let minute = self.strangers.minute();
+        let suppressed = match self.strangers.refused(source.clone(), problem.reason, problem.status, minute, id) {
+            Refusal::Record { suppressed } => suppressed,
+            Refusal::Count { like } => return answer(problem, protocol, Some(Trace::Event(like))),
+        };
+        let recorded = self.record_counted(id, &source, &refused(problem, protocol.name(), suppressed)).await;
+        answer(problem, protocol, Some(Trace::of(id, recorded)))
+    }
+
+    /// Whether a caller may have no more stored for now.
+    pub(crate) fn quota_used_up(&self, caller: &Caller) -> bool {
+        caller.stored.bytes(self.hour.load(Ordering::Relaxed)) >= self.wiring.limits.caller_stored_bytes
+    }
+
+    /// A minute has passed: quotas learn of the hour, and refusals that were only counted are recorded.
+    pub(crate) async fn tick(&self) {
+        let minute = self.strangers.minute();
+        self.hour.store(minute / 60, Ordering::Relaxed);
+        self.record_left(minute).await;
+    }
+
+    /// Records what is left of the minutes before `minute`.
+    pub(crate) async fn record_left(&self, minute: u64) {
+        for Left { source, reason, status, count } in self.strangers.over(minute) {
+            let id = EventId::now((self.wiring.clock)());
+            // The last of them has this event; those before it are the suppressed ones.
+            let refused = record::Refused { reason, status, protocol: "any", field: None, suppressed: count - 1 };
+            self.record_counted(id, &source, &refused).await;
+        }
+    }
+
+    /// An address is a person's as often as not: it goes into a payload, never into the leaf.
+    async fn record_counted(&self, id: EventId, source: &Source, refused: &record::Refused<'_>) -> bool {
+        let (actor, peer) = match source {
+            Source::Caller(caller) => (Actor::caller(caller), None),
+            Source::Network(address) => (Actor::service("gateway"), Some(address.to_string())),
+            Source::Others => (Actor::service("gateway"), None),
+        };
+        let day = self.wiring.day_keys.for_day((self.wiring.clock)());
+        let sealed = peer.zip(day).map(|(peer, day)| {
+            haris_keys::seal_payload(&day, id, "peer", haris_domain::Stored::Full, peer.as_bytes(), None)
+        });
+        let draft = self.refusal(id, actor, None, refused);
+        self.record(draft, Some(sealed.into_iter().collect()), None).await.is_ok()
+    }
+
+    fn refusal(
+        &self,
+        id: EventId,
+        actor: Actor,
+        environment: Option<Environment>,
+        refused: &record::Refused<'_>,
+    ) -> Draft {
+        let at = (self.wiring.clock)();
+        let policy = self.wiring.rules.load();
+        let basis = self.basis(&policy, environment.unwrap_or(Environment::Production));
+        record::refused(id, at, actor, basis, refused)
+    }
+}
+
+fn refused<'p>(problem: &'p Problem, protocol: &'p str, suppressed: u64) -> record::Refused<'p> {
+    record::Refused {
+        reason: problem.reason,
+        status: problem.status,
+        protocol,
+        field: problem.field.as_deref(),
+        suppressed,
     }
 }
 

@@ -3,6 +3,7 @@
 use haris_domain::{Detection, Verdict};
 use haris_policy::{Direction, OnUnknown, Route};
 
+use crate::Upstreams;
 use crate::decide::{blocked, kept_copy};
 use crate::edit;
 use crate::found::Found;
@@ -18,6 +19,7 @@ use crate::walk::{self, Identifiers, Treatment};
 #[derive(Clone, Copy)]
 pub(crate) struct Answer<'a> {
     pub(crate) gateway: &'a Gateway,
+    pub(crate) upstreams: &'a Upstreams,
     pub(crate) protocol: &'static dyn Protocol,
     pub(crate) route: &'a Route,
     pub(crate) status: u16,
@@ -104,7 +106,7 @@ impl Answer<'_> {
     fn inspect(&self, mut node: Node<'_>, table: &Table, treatment: Treatment) -> Judged {
         let mut seen =
             walk::walk(&self.gateway.wiring.engine, table, treatment, &node).expect("only walks of requests refuse");
-        let ready = self.gateway.wiring.upstreams.ready(&self.route.upstream);
+        let ready = self.upstreams.ready(&self.route.upstream);
         if seen.bad_index || ready.is_some_and(|ready| ready.leaks_key_in(&seen.said)) {
             return Judged::failed(unreadable(), Outcome::UpstreamError);
         }

@@ -43,9 +43,8 @@ pub struct Limits {
     pub connections: usize,
     /// Bodies and answers in memory, all requests together. Past it: 503 with `Retry-After`.
     pub buffered_bytes: usize,
-    /// Refusals of unauthenticated requests that become events, per second for the whole gateway;
-    /// the rest are counted in the next one. Nobody without a key can fill the ledger.
-    pub refusals_per_second: u32,
+    /// Events and payloads stored for one caller in 24 hours. Past it: 429 with `Retry-After`.
+    pub caller_stored_bytes: u64,
     /// How long open requests may go on after the shutdown began. What is still open then is
     /// recorded as interrupted.
     pub drain: Duration,
@@ -78,7 +77,8 @@ impl Default for Limits {
             caller_streams: 128,
             connections: 4096,
             buffered_bytes: 256 << 20,
-            refusals_per_second: 10,
+            // A hundred requests a second of a hundred kilobytes for 17 minutes; most need a thousandth of it.
+            caller_stored_bytes: 10 << 30,
             drain: Duration::from_secs(25),
         }
     }

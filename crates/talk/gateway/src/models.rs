@@ -5,27 +5,27 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use haris_domain::{Context, Verdict};
-use haris_policy::{Direction, Policy, Route};
+use haris_policy::{Direction, Route};
 
 use crate::json::write_string;
-use crate::{Caller, Upstream, Wiring};
+use crate::{Caller, InForce, Upstream, Wiring};
 
 /// The list: every model that is known by name, of those that the key may use. Configuration often
 /// names them by pattern; then the key may name some, and the upstream is asked for its list.
-pub(crate) async fn list(wiring: &Wiring, policy: &Policy, caller: &Caller) -> Vec<u8> {
+pub(crate) async fn list(wiring: &Wiring, rules: &InForce, caller: &Caller) -> Vec<u8> {
     let mut models: BTreeMap<String, &str> = BTreeMap::new();
-    let configured = policy.routes().iter().flat_map(|route| &route.models).chain(&caller.models);
+    let configured = rules.routes().iter().flat_map(|route| &route.models).chain(&caller.models);
     let exact = configured.filter(|pattern| pattern.is_exact()).map(ToString::to_string);
-    let served = wiring.upstreams.iter().flat_map(|upstream| upstream.models.iter().cloned());
+    let served = rules.upstreams.iter().flat_map(|upstream| upstream.models.iter().cloned());
     for model in exact.chain(served.filter(|model| !model.contains('*'))) {
-        if let Some((_, upstream)) = allowed(wiring, policy, caller, &model) {
+        if let Some((_, upstream)) = allowed(rules, caller, &model) {
             models.insert(model, &upstream.provider);
         }
     }
-    for (upstream, names) in join_all(patterned(wiring, policy)).await {
+    for (upstream, names) in join_all(patterned(rules)).await {
         for name in names.iter() {
             // What an upstream lists counts only where it serves it, and is text from outside.
-            if let Some((route, serving)) = allowed(wiring, policy, caller, name)
+            if let Some((route, serving)) = allowed(rules, caller, name)
                 && serving.name == upstream
                 && !models.contains_key(name)
                 && is_clean(wiring, route, name)
@@ -46,38 +46,32 @@ pub(crate) async fn list(wiring: &Wiring, policy: &Policy, caller: &Caller) -> V
 }
 
 /// One model, if the caller may use it.
-pub(crate) fn one(wiring: &Wiring, policy: &Policy, caller: &Caller, id: &str) -> Option<Vec<u8>> {
-    let (_, upstream) = allowed(wiring, policy, caller, id)?;
+pub(crate) fn one(rules: &InForce, caller: &Caller, id: &str) -> Option<Vec<u8>> {
+    let (_, upstream) = allowed(rules, caller, id)?;
     let mut out = Vec::with_capacity(128);
     describe(id, &upstream.provider, &mut out);
     Some(out)
 }
 
 /// Where a model leads that the caller may use.
-fn allowed<'w>(
-    wiring: &'w Wiring,
-    policy: &'w Policy,
-    caller: &Caller,
-    model: &str,
-) -> Option<(&'w Route, &'w Upstream)> {
+fn allowed<'w>(rules: &'w InForce, caller: &Caller, model: &str) -> Option<(&'w Route, &'w Upstream)> {
     if model.is_empty() || !caller.models.iter().any(|pattern| pattern.matches(model)) {
         return None;
     }
-    let route = policy.route(model)?;
-    Some((route, wiring.upstreams.find(&route.upstream)?))
+    let route = rules.route(model)?;
+    Some((route, rules.upstreams.find(&route.upstream)?))
 }
 
 /// Upstreams to which a pattern leads, with what they list.
 fn patterned<'w>(
-    wiring: &'w Wiring,
-    policy: &'w Policy,
+    rules: &'w InForce,
 ) -> impl Iterator<Item = impl Future<Output = (&'w str, std::sync::Arc<[String]>)>> {
     let leads_there = |upstream: &&Upstream| {
-        let routes = policy.routes().iter().filter(|route| route.upstream == upstream.name);
+        let routes = rules.routes().iter().filter(|route| route.upstream == upstream.name);
         routes.flat_map(|route| &route.models).any(|pattern| !pattern.is_exact())
     };
-    let ready = |upstream: &'w Upstream| wiring.upstreams.ready(&upstream.name);
-    wiring
+    let ready = |upstream: &'w Upstream| rules.upstreams.ready(&upstream.name);
+    rules
         .upstreams
         .iter()
         .filter(leads_there)

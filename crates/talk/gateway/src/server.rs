@@ -1,5 +1,6 @@
 //! Connections and requests: accepts, bounds, authenticates, reads bodies, hands over.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::gateway::{Gateway, Trace, answer, json};
 use crate::io::{Never, Reply, Response, Stall};
 use crate::problem::Problem;
 use crate::protocol::{self, PROTOCOLS, Protocol};
+use crate::strangers::{MINUTE, Source};
 use crate::{Caller, Counters, Wiring, media, models, receipt};
 
 /// The read buffer of a connection. A head beyond it is refused by the HTTP library itself, with no
@@ -56,16 +58,17 @@ pub async fn serve(
     let drain_time = wiring.limits.drain;
     let gateway = Arc::new(Gateway::new(wiring, stopped, open_here.clone()));
     let door = Door { gateway: Arc::clone(&gateway), extra };
+    let counting = tokio::spawn(count(Arc::clone(&gateway), draining.clone()));
     tokio::pin!(shutdown);
     loop {
         let place = tokio::select! {
             () = &mut shutdown => break,
             place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
         };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -76,19 +79,33 @@ pub async fn serve(
         let (door, draining, open) = (door.clone(), draining.clone(), open_here.clone());
         tokio::spawn(async move {
             Counters::add(&door.gateway.wiring.counters.connections);
-            door.connection(stream, draining).await;
+            door.connection(stream, peer.ip(), draining).await;
             door.gateway.wiring.counters.connections.fetch_sub(1, Ordering::Relaxed);
             drop((place, open));
         });
     }
     drop(listener);
     let _ = drain.send(true);
-    drop((door, gateway, open_here));
+    drop((door, open_here));
+    // Before the last holder goes: what was counted is recorded, also of this minute.
+    let _ = counting.await;
+    gateway.record_left(u64::MAX).await;
+    drop(gateway);
     if tokio::time::timeout(drain_time, open.closed()).await.is_err() {
         tracing::warn!("requests are still open after the time to drain; they are interrupted");
         let _ = stop.send(true);
         // Each writes its last event; the spool answers or refuses at once, so this ends.
         let _ = tokio::time::timeout(drain_time, open.closed()).await;
+    }
+}
+
+/// Once a minute, what is counted by minutes and hours.
+async fn count(gateway: Arc<Gateway>, mut draining: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(MINUTE) => gateway.tick().await,
+            _ = draining.changed() => return,
+        }
     }
 }
 
@@ -99,11 +116,11 @@ struct Door {
 }
 
 impl Door {
-    async fn connection(&self, stream: TcpStream, mut draining: watch::Receiver<bool>) {
+    async fn connection(&self, stream: TcpStream, peer: IpAddr, mut draining: watch::Receiver<bool>) {
         let limits = &self.gateway.wiring.limits;
         let _ = stream.set_nodelay(true);
         let io = TokioIo::new(Stall::new(stream, limits.client_stall));
-        let service = service_fn(|request| self.request(request));
+        let service = service_fn(|request| self.request(request, peer));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read)
@@ -126,26 +143,26 @@ impl Door {
         // a refusal that the library has answered by itself.
         if ended.is_err_and(|error| error.is_parse_too_large()) {
             let problem = headers_too_large("The headers are longer than the gateway reads.".to_owned());
-            let _answered = self.gateway.refuse(&problem, PROTOCOLS[0], None, None).await;
+            let _answered = self.gateway.refuse_counted(&problem, PROTOCOLS[0], Source::network(peer)).await;
         }
     }
 
-    async fn request(&self, request: Request<Incoming>) -> Result<Response, Never> {
+    async fn request(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Response, Never> {
         let path = request.uri().path();
         let protocol = protocol::at_path(path);
         // Clients that are given a base URL with a slash at its end ask for `//v1/...`.
         let below = path.trim_start_matches('/');
         if protocol.is_none() && below != "v1" && !below.starts_with("v1/") {
-            return Ok(self.extra(request).await);
+            return Ok(self.extra(request, peer).await);
         }
         let counters = &self.gateway.wiring.counters;
         Counters::add(&counters.in_flight);
         // Not only when it ends: also when the connection, and with it this future, is dropped.
         let _leave = Leave(&counters.in_flight);
-        Ok(self.gateway_request(request, protocol).await)
+        Ok(self.gateway_request(request, protocol, peer).await)
     }
 
-    async fn extra(&self, request: Request<Incoming>) -> Response {
+    async fn extra(&self, request: Request<Incoming>, peer: IpAddr) -> Response {
         let token = request.headers().get(header::AUTHORIZATION).cloned();
         let request = request.map(axum::body::Body::new);
         let response = self.extra.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
@@ -154,11 +171,18 @@ impl Door {
         if !is_nobodys {
             return response.map(Reply::Extra);
         }
-        let caller = self.caller(token.as_ref()).ok();
-        self.gateway.refuse(&unknown_path(), PROTOCOLS[0], caller.as_deref(), None).await
+        match self.caller(token.as_ref()) {
+            Ok(caller) => self.gateway.refuse(&unknown_path(), PROTOCOLS[0], &caller, None).await,
+            Err(_) => self.gateway.refuse_counted(&unknown_path(), PROTOCOLS[0], Source::network(peer)).await,
+        }
     }
 
-    async fn gateway_request(&self, request: Request<Incoming>, protocol: Option<&'static dyn Protocol>) -> Response {
+    async fn gateway_request(
+        &self,
+        request: Request<Incoming>,
+        protocol: Option<&'static dyn Protocol>,
+        peer: IpAddr,
+    ) -> Response {
         let gateway = &self.gateway;
         let limits = &gateway.wiring.limits;
         // Errors of paths without a protocol have the shape of the first.
@@ -171,7 +195,7 @@ impl Door {
         let caller = match self.caller(head.headers.get(header::AUTHORIZATION)) {
             Ok(caller) => caller,
             Err(problem) => {
-                let response = gateway.refuse(&problem, shape, None, None).await;
+                let response = gateway.refuse_counted(&problem, shape, Source::network(peer)).await;
                 return body.discard(DISCARD_BYTES_STRANGER, response).await;
             }
         };
@@ -186,20 +210,19 @@ impl Door {
         match (protocol, &head.method, head.uri.path()) {
             (Some(protocol), &Method::POST, _) => self.post(head, body, protocol, caller).await,
             (None, &Method::GET | &Method::HEAD, "/v1/models") => {
-                let policy = gateway.wiring.policy.load_full();
-                json(200, models::list(&gateway.wiring, &policy, &caller).await, None, None)
+                let rules = gateway.wiring.rules.load_full();
+                json(200, models::list(&gateway.wiring, &rules, &caller).await, None, None)
             }
             (None, &Method::GET | &Method::HEAD, path) if path.starts_with("/v1/models/") => {
                 let id = media::unescape(&path["/v1/models/".len()..]);
-                let policy = gateway.wiring.policy.load_full();
+                let rules = gateway.wiring.rules.load_full();
                 let id = String::from_utf8(id).unwrap_or_default();
-                let found = models::one(&gateway.wiring, &policy, &caller, &id);
-                match found {
+                match models::one(&rules, &caller, &id) {
                     Some(body) => json(200, body, None, None),
                     None => {
                         let message = "There is no such model for this key. `GET /v1/models` lists those there are.";
                         let problem = Problem::new(404, "model_not_found", "unknown-model", message);
-                        gateway.refuse(&problem, shape, Some(&caller), None).await
+                        gateway.refuse(&problem, shape, &caller, None).await
                     }
                 }
             }
@@ -248,6 +271,12 @@ impl Door {
             let problem = Problem::new(429, "too_many_requests", "concurrency", message).retry_after(1);
             return self.refuse(&problem, protocol, &caller, body).await;
         };
+        if gateway.quota_used_up(&caller) {
+            let message = "What may be stored for this key in 24 hours is used up. Ask the gateway's operator.";
+            let problem = Problem::new(429, "quota_exceeded", "quota", message).retry_after(3_600);
+            let response = gateway.refuse_counted(&problem, protocol, Source::Caller(caller.id.clone())).await;
+            return body.discard(DISCARD_BYTES_MAX, response).await;
+        }
         let encoding = head.headers.get(header::CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let message = "The gateway reads request bodies that are not compressed.";
@@ -258,7 +287,7 @@ impl Door {
         let bytes = match body.read(limits, &mut memory).await {
             Ok(bytes) => bytes,
             Err((problem, Some(rest))) => return self.refuse(&problem, protocol, &caller, rest).await,
-            Err((problem, None)) => return gateway.refuse(&problem, protocol, Some(&caller), None).await,
+            Err((problem, None)) => return gateway.refuse(&problem, protocol, &caller, None).await,
         };
         let wants_receipt = receipt::wanted(&head.headers);
         let recorded = Arc::new(OnceLock::new());
@@ -284,7 +313,7 @@ impl Door {
     }
 
     async fn refuse(&self, problem: &Problem, protocol: &dyn Protocol, caller: &Caller, rest: Rest) -> Response {
-        let response = self.gateway.refuse(problem, protocol, Some(caller), None).await;
+        let response = self.gateway.refuse(problem, protocol, caller, None).await;
         rest.discard(DISCARD_BYTES_MAX, response).await
     }
 }

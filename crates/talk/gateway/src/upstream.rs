@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
@@ -141,6 +142,8 @@ pub(crate) struct Ready {
     models_url: Url,
     headers: HeaderMap,
     pub(crate) listing: Listing,
+    /// Exchanges that failed there.
+    pub(crate) failures: AtomicU64,
 }
 
 impl Upstreams {
@@ -170,6 +173,11 @@ impl Upstreams {
     /// All upstreams, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Upstream> {
         self.by_name.values().map(|ready| &ready.upstream)
+    }
+
+    /// Exchanges that failed at each upstream since these were set up.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.by_name.iter().map(|(name, ready)| (name.as_str(), ready.failures.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn ready(&self, name: &str) -> Option<&Ready> {
@@ -214,7 +222,15 @@ impl Ready {
         }
         let urls = PROTOCOLS.iter().map(|protocol| (protocol.path(), join(&upstream.url, protocol.path()))).collect();
         let models_url = join(&upstream.url, "/v1/models");
-        Ok(Self { upstream, client, urls, models_url, headers, listing: Listing::default() })
+        Ok(Self {
+            upstream,
+            client,
+            urls,
+            models_url,
+            headers,
+            listing: Listing::default(),
+            failures: AtomicU64::new(0),
+        })
     }
 
     /// Asks for the list of models.

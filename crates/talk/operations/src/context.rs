@@ -10,7 +10,7 @@ use haris_spool::Spool;
 use haris_witnessing::{Anchors, Cosigners};
 use serde::{Deserialize, Serialize};
 
-use crate::{Refusal, RefusalCode};
+use crate::{Refusal, RefusalCode, Reserve, Vitals};
 
 /// The part of a running gateway that operations reach: told when callers change, asked how it is.
 #[async_trait]
@@ -75,6 +75,10 @@ pub struct Context {
     pub anchors: Option<Anchors>,
     /// The data directory: for free space, and for bundles on their way out.
     pub data: PathBuf,
+    /// What this process notices of its surroundings.
+    pub vitals: Arc<Vitals>,
+    /// What is set aside for operators on a full disk.
+    pub reserve: Arc<Reserve>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }

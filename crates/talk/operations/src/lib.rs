@@ -5,22 +5,31 @@
 //! approve, and the kinds of event it writes. One operation is one struct and one line in
 //! [`OPERATIONS`].
 
+mod alert_operations;
+mod alerts;
 mod callers;
 mod context;
+mod disk;
 mod erasure;
 mod events;
 mod evidence;
 mod operation;
 mod refusal;
+mod reserve;
 mod status;
 mod tables;
+mod vitals;
+mod watch;
 mod why;
 
+pub use alert_operations::{AcknowledgeAlert, AcknowledgeInput, Acknowledged, AlertsAnswer, AlertsInput, ListAlerts};
+pub use alerts::{ALERTS, Alert, AlertAnswer, Case, Holding, Lasts, holding};
 pub use callers::{
     AddCaller, AddCallerInput, AddedCaller, CallerAnswer, CallersAnswer, ListCallers, RevokeCaller, RevokeCallerInput,
     RevokedCaller,
 };
 pub use context::{Context, Gateway, GatewayStatus};
+pub use disk::{RecoverDisk, RecoveredDisk};
 pub use erasure::{
     EraseAnswer, EraseEvents, EraseInput, HoldAnswer, HoldInput, HoldsAnswer, LiftAnswer, LiftHold, LiftInput,
     ListHolds, PlaceHold, PlacedHold,
@@ -31,6 +40,9 @@ pub use events::{
 pub use evidence::{CheckLedger, ExportAnswer, ExportEvidence, ExportInput, clear_outgoing};
 pub use operation::{Approval, Entry, OPERATIONS, Operation, OperationMeta, perform};
 pub use refusal::{Refusal, RefusalCode};
-pub use status::{ShowStatus, StatusAnswer};
+pub use reserve::Reserve;
+pub use status::{DiskAnswer, LedgerAnswer, LogAnswer, ShowStatus, SpoolAnswer, StatusAnswer};
 pub use tables::{RebuildInput, RebuildTables};
+pub use vitals::{ClockStep, ProcessAnswer, UncleanPrevious, Vitals};
+pub use watch::{Watch, Watched};
 pub use why::{WhyAnswer, why};

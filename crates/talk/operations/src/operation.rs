@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    AddCaller, CheckLedger, Context, EraseEvents, ExportEvidence, LiftHold, ListCallers, ListEvents, ListHolds,
-    PlaceHold, RebuildTables, Refusal, RefusalCode, RevealEvent, RevokeCaller, ShowEvent, ShowStatus,
+    AcknowledgeAlert, AddCaller, CheckLedger, Context, EraseEvents, ExportEvidence, LiftHold, ListAlerts, ListCallers,
+    ListEvents, ListHolds, PlaceHold, RebuildTables, RecoverDisk, Refusal, RefusalCode, RevealEvent, RevokeCaller,
+    ShowEvent, ShowStatus,
 };
 
 /// Who must agree before an operation is carried out.
@@ -72,9 +73,12 @@ async fn run_json<O: Operation>(context: &Context, actor: &Actor, input: Value) 
 
 /// All operations, in the order of their names.
 pub const OPERATIONS: &[Entry] = &[
+    entry::<AcknowledgeAlert>(),
+    entry::<ListAlerts>(),
     entry::<AddCaller>(),
     entry::<ListCallers>(),
     entry::<RevokeCaller>(),
+    entry::<RecoverDisk>(),
     entry::<ListEvents>(),
     entry::<RevealEvent>(),
     entry::<ShowEvent>(),
@@ -97,6 +101,10 @@ pub async fn perform(context: &Context, actor: &Actor, name: &str, input: Value)
     let Some(operation) = OPERATIONS.iter().find(|operation| operation.meta.name == name) else {
         return Err(Refusal::not_found(format!("there is no operation `{name}`")));
     };
+    if let Err(error) = context.reserve.lend() {
+        // It may still succeed, and says itself what is in the way if not.
+        tracing::error!(%error, "the reserve could not be given back");
+    }
     let answer = (operation.run)(context, actor, input).await;
     if let Err(refusal) = &answer
         && !operation.meta.events.is_empty()

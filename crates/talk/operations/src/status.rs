@@ -1,20 +1,16 @@
 //! How everything is: gateway, spool, disk, ledger, and what needs attention.
 
 use async_trait::async_trait;
-use haris_domain::Actor;
+use haris_domain::{Actor, Timestamp};
 use haris_ledger::LedgerStatus;
 use haris_spool::Health;
 use haris_witnessing::{Anchors, AnchorsStatus, Cosigners, WitnessStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::alerts::{self, AlertAnswer};
 use crate::refusal::chain;
-use crate::{Approval, Context, GatewayStatus, Operation, OperationMeta, Refusal};
-
-/// Below this share of free space `status` asks for attention.
-const FREE_PERCENT_LOW: u64 = 10;
-/// A second passes between seals; several times that, and something is wrong.
-const SEAL_LAG_MICROS_MAX: i64 = 10_000_000;
+use crate::{Approval, Context, GatewayStatus, Operation, OperationMeta, ProcessAnswer, Refusal};
 
 /// Tells how everything is.
 pub struct ShowStatus;
@@ -28,6 +24,12 @@ pub struct StatusAnswer {
     pub ready: bool,
     /// What needs a person, most urgent first; empty when all is well.
     pub attention: Vec<String>,
+    /// Alerts that are not over, most urgent first.
+    #[serde(default)]
+    pub alerts: Vec<AlertAnswer>,
+    /// The process that answers.
+    #[serde(default)]
+    pub process: Option<ProcessAnswer>,
     /// The gateway, where one runs.
     pub gateway: Option<GatewayStatus>,
     /// Spools of this process.
@@ -77,6 +79,23 @@ pub struct DiskAnswer {
     pub free_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
+    /// For how many whole days the free ones last at the present rate; none while that cannot be said.
+    #[serde(default)]
+    pub days_left: Option<u64>,
+    /// Bytes set aside for operators' own events.
+    #[serde(default)]
+    pub reserve_bytes: u64,
+    /// Bytes that are to be set aside.
+    #[serde(default)]
+    pub reserve_bytes_wanted: u64,
+}
+
+impl DiskAnswer {
+    /// The free share, in whole percent.
+    #[must_use]
+    pub fn free_percent(&self) -> u64 {
+        u64::try_from(u128::from(self.free_bytes) * 100 / u128::from(self.total_bytes.max(1))).unwrap_or(100)
+    }
 }
 
 /// The ledger.
@@ -92,6 +111,18 @@ pub struct LedgerAnswer {
     pub sealer_error: Option<String>,
     /// Legal holds in force.
     pub holds: u64,
+    /// Events whose erasure is on record and not finished.
+    #[serde(default)]
+    pub erasures_unfinished: u64,
+    /// Events of this start that are not on record yet, for want of room.
+    #[serde(default)]
+    pub owed_events: u64,
+    /// What kept them from being recorded.
+    #[serde(default)]
+    pub owed_why: Option<String>,
+    /// Why nothing is known of the logs, if so: the database does not answer.
+    #[serde(default)]
+    pub database_error: Option<String>,
     /// What a caller verifies receipts with.
     pub receipt_key: String,
 }
@@ -111,6 +142,9 @@ pub struct LogAnswer {
     pub sealed: u64,
     /// When it was made.
     pub sealed_at: Option<String>,
+    /// For how long entries have waited for their seal, in seconds, when the server last looked.
+    #[serde(default)]
+    pub seal_lag_seconds: u64,
 }
 
 #[async_trait]
@@ -126,113 +160,83 @@ impl Operation for ShowStatus {
     type Answer = StatusAnswer;
 
     async fn run(context: &Context, _actor: &Actor, _input: Value) -> Result<StatusAnswer, Refusal> {
-        let now = context.now();
-        let mut attention = Vec::new();
-        let spool: Vec<_> = context.spools.iter().map(|(name, spool)| spool_answer(name, &spool.state())).collect();
-        for one in &spool {
-            attention.extend(one.why.iter().map(|why| format!("spool {}: {why}", one.name)));
-            attention.extend(one.damage.iter().map(|damage| format!("spool {}: damaged {damage}", one.name)));
+        let mut status = collect(context).await?;
+        let holding = alerts::holding(&status, context.now());
+        // Without the database nobody knows what was raised; what holds is told all the same.
+        if let Ok(open) = haris_register::alerts_open(&context.ledger).await {
+            status.alerts = crate::alert_operations::shown(&open, &holding);
         }
-        let disk = disk(&context.data)?;
-        if disk.total_bytes > 0 && disk.free_bytes / (disk.total_bytes / 100).max(1) < FREE_PERCENT_LOW {
-            attention.push(format!(
-                "disk: less than {FREE_PERCENT_LOW} % free under {}: make room or move the data",
-                disk.path
-            ));
-        }
-        let ledger = match context.ledger.status().await {
-            Ok(ledger) => ledger,
-            // Whoever looks because the database is away must learn just that.
-            Err(error) => {
-                attention.push(format!("ledger: the database does not answer: {}", chain(&error)));
-                LedgerStatus {
-                    engine: context.ledger.store().engine().name(),
-                    logs: Vec::new(),
-                    anchored: None,
-                    sealer_error: None,
-                    holds: Vec::new(),
-                    erasures_unfinished: 0,
-                    owed: context.ledger.owed(),
-                }
-            }
-        };
-        if let Some(owed) = &ledger.owed {
-            attention.push(format!(
-                "ledger: {} events of this start are not on record yet ({}): make room, and they are recorded by themselves",
-                owed.count, owed.why
-            ));
-        }
-        if let Some(error) = &ledger.sealer_error {
-            attention.push(format!("ledger: nothing is sealed: {error}"));
-        }
-        let mut logs = Vec::new();
-        for log in &ledger.logs {
-            let lag = log.checkpoint.as_ref().map_or(0, |checkpoint| now.micros() - checkpoint.at.micros());
-            if log.unsealed() > 0 && lag > SEAL_LAG_MICROS_MAX && ledger.sealer_error.is_none() {
-                attention.push(format!("ledger: {} events of the {} log wait for their seal", log.unsealed(), log.log));
-            }
-            logs.push(LogAnswer {
-                log: log.log.to_string(),
-                origin: log.origin.clone(),
-                verifier_keys: log.verifier_keys.clone(),
-                size: log.size,
-                sealed: log.size - log.unsealed(),
-                sealed_at: log.checkpoint.as_ref().map(|checkpoint| checkpoint.at.to_string()),
-            });
-        }
-        if ledger.erasures_unfinished > 0 {
-            attention.push(format!("ledger: {} events wait for their erasure to finish", ledger.erasures_unfinished));
-        }
-        let witnesses = context.cosigners.as_ref().map(Cosigners::status);
-        attention.extend(witnesses.iter().flat_map(witness_attention));
-        let anchors = context.anchors.as_ref().and_then(Anchors::status);
-        attention.extend(anchors.iter().flat_map(|anchors| anchors.attention.iter().cloned()));
-        let gateway = context.gateway.as_ref().map(|gateway| gateway.status());
-        if let Some(unaudited) = gateway.as_ref().map(|gateway| gateway.unaudited).filter(|count| *count > 0) {
-            attention.push(format!(
-                "gateway: {unaudited} requests or answers passed without a durable event, by a route that allows it"
-            ));
-        }
-        // What cannot be read is not known, and the attention above says that the database does not answer.
-        let continuity = if ledger.logs.is_empty() { Vec::new() } else { context.ledger.continuity().await? };
-        let receipt_key = context.ledger.receipt_signer().map_err(|error| Refusal::internal(&error))?;
-        Ok(StatusAnswer {
-            schema: "haris.status/1".to_owned(),
-            ready: gateway.is_some() && spool.iter().all(|one| one.healthy),
-            attention,
-            gateway,
-            spool,
-            disk,
-            ledger: LedgerAnswer {
-                engine: ledger.engine.to_owned(),
-                logs,
-                anchored: ledger.anchored.map(|(size, at)| (size, at.to_string())),
-                sealer_error: ledger.sealer_error,
-                holds: ledger.holds.len() as u64,
-                receipt_key: receipt_key.key().to_string(),
-            },
-            witnesses,
-            anchors,
-            continuity,
-        })
+        Ok(status)
     }
 }
 
-fn witness_attention(witnesses: &WitnessStatus) -> Vec<String> {
-    let mut needs: Vec<String> =
-        witnesses.contradicted.iter().map(|why| format!("witnesses: nothing is signed any more: {why}")).collect();
-    if witnesses.lagging && witnesses.contradicted.is_none() {
-        let WitnessStatus { quorum, age_seconds, max_age_seconds, .. } = witnesses;
-        needs.push(format!(
-            "witnesses: {quorum} of {} have not cosigned for {age_seconds} s, and {max_age_seconds} s are allowed: until they do, \
-             the operator could change what was recorded since",
-            witnesses.witnesses.len()
-        ));
+/// How everything is, without the alerts on record.
+pub(crate) async fn collect(context: &Context) -> Result<StatusAnswer, Refusal> {
+    let spool: Vec<_> = context.spools.iter().map(|(name, spool)| spool_answer(name, &spool.state())).collect();
+    // Whoever looks because the database is away must learn just that.
+    let (ledger, database_error) = match context.ledger.status().await {
+        Ok(ledger) => (ledger, None),
+        Err(error) => (unknown(context), Some(chain(&error))),
+    };
+    let logs = ledger.logs.iter().map(|log| LogAnswer {
+        log: log.log.to_string(),
+        origin: log.origin.clone(),
+        verifier_keys: log.verifier_keys.clone(),
+        size: log.size,
+        sealed: log.size - log.unsealed(),
+        sealed_at: log.checkpoint.as_ref().map(|checkpoint| checkpoint.at.to_string()),
+        seal_lag_seconds: context.vitals.seal_lag_seconds(log.log.name()),
+    });
+    let continuity = match database_error {
+        Some(_) => Vec::new(),
+        None => context.ledger.continuity().await?,
+    };
+    let gateway = context.gateway.as_ref().map(|gateway| gateway.status());
+    let receipt_key = context.ledger.receipt_signer().map_err(|error| Refusal::internal(&error))?;
+    let mut status = StatusAnswer {
+        schema: "haris.status/1".to_owned(),
+        ready: gateway.is_some() && spool.iter().all(|one| one.healthy),
+        attention: Vec::new(),
+        alerts: Vec::new(),
+        process: Some(context.vitals.answer()),
+        gateway,
+        spool,
+        disk: disk(context)?,
+        ledger: LedgerAnswer {
+            engine: ledger.engine.to_owned(),
+            logs: logs.collect(),
+            anchored: ledger.anchored.map(|(size, at)| (size, at.to_string())),
+            sealer_error: ledger.sealer_error,
+            holds: ledger.holds.len() as u64,
+            erasures_unfinished: ledger.erasures_unfinished,
+            owed_events: ledger.owed.as_ref().map_or(0, |owed| owed.count as u64),
+            owed_why: ledger.owed.map(|owed| owed.why),
+            database_error,
+            receipt_key: receipt_key.key().to_string(),
+        },
+        witnesses: context.cosigners.as_ref().map(Cosigners::status),
+        anchors: context.anchors.as_ref().and_then(Anchors::status),
+        continuity,
+    };
+    status.attention = attention(&status, context.now());
+    Ok(status)
+}
+
+/// What needs a person, in words.
+pub(crate) fn attention(status: &StatusAnswer, now: Timestamp) -> Vec<String> {
+    alerts::holding(status, now).into_iter().map(|one| one.case.text).collect()
+}
+
+fn unknown(context: &Context) -> LedgerStatus {
+    LedgerStatus {
+        engine: context.ledger.store().engine().name(),
+        logs: Vec::new(),
+        anchored: None,
+        sealer_error: None,
+        holds: Vec::new(),
+        erasures_unfinished: 0,
+        owed: context.ledger.owed(),
     }
-    let failing =
-        witnesses.witnesses.iter().filter_map(|one| Some(format!("witness {}: {}", one.name, one.error.as_ref()?)));
-    needs.extend(failing);
-    needs
 }
 
 fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {
@@ -252,11 +256,16 @@ fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {
     }
 }
 
-fn disk(path: &std::path::Path) -> Result<DiskAnswer, Refusal> {
+pub(crate) fn disk(context: &Context) -> Result<DiskAnswer, Refusal> {
+    let path = &context.data;
     let stat = rustix::fs::statvfs(path).map_err(|error| Refusal::internal(&error))?;
+    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
     Ok(DiskAnswer {
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string(),
-        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        free_bytes,
         total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        days_left: context.vitals.days_left(free_bytes),
+        reserve_bytes: context.reserve.held_bytes(),
+        reserve_bytes_wanted: context.reserve.wanted_bytes(),
     })
 }

@@ -1,5 +1,6 @@
 //! Doors and bounds: keys, models, sizes, times, places.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::*;
 
-fn table(callers: Vec<(&str, Caller)>) -> std::sync::Arc<CallerTable> {
-    std::sync::Arc::new(callers.into_iter().map(|(key, caller)| (hash_key(key), caller)).collect())
+fn table(callers: Vec<(&str, Caller)>) -> Arc<CallerTable> {
+    Arc::new(callers.into_iter().map(|(key, caller)| (hash_key(key), caller)).collect())
 }
 
 fn caller(models: &[&str], expires: Option<Timestamp>) -> Caller {
-    Caller { id: "c2".into(), models: models.iter().map(|model| model.parse().unwrap()).collect(), expires }
+    let models = models.iter().map(|model| model.parse().unwrap()).collect();
+    Caller { id: "c2".into(), models, expires, stored: Arc::default() }
 }
 
 #[tokio::test]
@@ -49,16 +51,42 @@ async fn only_known_living_keys_pass() {
 }
 
 #[tokio::test]
-async fn a_flood_of_strangers_does_not_fill_the_ledger() {
-    let limits = Limits { refusals_per_second: 3, ..Limits::default() };
-    let scene = Scene::plan(Plan { limits, ..Plan::default() }, says("never")).await;
+async fn a_flood_of_strangers_is_one_counted_event_for_each_source_and_minute() {
+    let scene = Scene::start(says("never")).await;
     let url = format!("{}/v1/chat/completions", scene.url);
     for _ in 0..40 {
         let answer = Answer::of(scene.http.post(&url).body("{}").send().await.unwrap()).await;
         assert_eq!(answer.status, 401);
         answer.event_id();
     }
-    assert!(scene.events().len() < 40);
+    assert!(scene.events().len() <= 2, "a minute may have ended meanwhile");
+    let scene = scene.shut_down().await;
+    let events = scene.events();
+    let stands_for = |event: &haris_domain::Event| 1 + event.data.get("suppressed").map_or(0, |n| n.as_u64().unwrap());
+    assert_eq!(events.iter().map(stands_for).sum::<u64>(), 40, "none is uncounted: {events:?}");
+    assert!(!format!("{events:?}").contains("127.0.0.1"), "the source is no part of the leaf");
+    assert_eq!(events[0].payloads[0].name, "peer");
+}
+
+#[tokio::test]
+async fn a_caller_whose_bytes_are_used_up_waits_and_others_do_not() {
+    let limits = Limits { caller_stored_bytes: 3_000, ..Limits::default() };
+    let scene = Scene::plan(Plan { limits, ..Plan::default() }, says("ok")).await;
+    let mut answered = 0;
+    while scene.say("hello").await.status == 200 {
+        answered += 1;
+        assert!(answered < 50, "the quota never ends");
+    }
+    assert!(answered >= 1);
+    let before = scene.events().len();
+    for _ in 0..20 {
+        let answer = scene.say("hello").await;
+        assert_eq!((answer.status, answer.code()), (429, "quota_exceeded".to_owned()));
+    }
+    assert!(scene.events().len() <= before + 1, "that is told once a minute");
+    assert_eq!(scene.heard().len(), answered);
+    scene.callers.store(table(vec![(KEY, Caller { id: "another".into(), ..caller(&["*"], None) })]));
+    assert_eq!(scene.say("hello").await.status, 200);
 }
 
 #[tokio::test]

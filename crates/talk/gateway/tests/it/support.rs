@@ -9,8 +9,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use haris_domain::{Event, Rule, Timestamp};
 use haris_gateway::{
-    Caller, CallerTable, Counters, Limits, Outgoing, ProxySource, Receipts, Secret, Upstream, Upstreams, Versions,
-    Wiring, hash_key, serve,
+    Caller, CallerTable, Counters, InForce, Limits, Outgoing, ProxySource, Receipts, Secret, Upstream, Upstreams,
+    Versions, Wiring, hash_key, serve,
 };
 use haris_keys::{DayKey, DayKeys, KeyDir, open_payload};
 use haris_policy::{Environment, Policy, RouteSettings, UpstreamFacts};
@@ -148,7 +148,7 @@ impl Scene {
             key: Some(Secret::new(PROVIDER_KEY)),
             models: plan.models,
         };
-        let caller = Caller { id: "c1".into(), models: any_model(), expires: None };
+        let caller = Caller { id: "c1".into(), models: any_model(), expires: None, stored: Arc::default() };
         let callers = CallerTable::from_iter([(hash_key(KEY), caller)]);
         let callers = Arc::new(arc_swap::ArcSwap::from_pointee(callers));
         let counters = Arc::new(Counters::default());
@@ -157,13 +157,15 @@ impl Scene {
         let receipt_key = receipts.key().clone();
         let wiring = Wiring {
             engine,
-            policy: Arc::new(arc_swap::ArcSwap::from_pointee(policy)),
+            rules: Arc::new(arc_swap::ArcSwap::from_pointee(InForce {
+                policy,
+                upstreams: Upstreams::new(vec![upstream], &plan.outgoing).unwrap(),
+                versions: Versions { engine: "e".into(), rules: "r".into(), config: "c".into() },
+            })),
             callers: Arc::clone(&callers),
-            upstreams: Upstreams::new(vec![upstream], &plan.outgoing).unwrap(),
             spool: spool.clone(),
             day_keys: Arc::clone(&day_keys),
             limits: plan.limits,
-            versions: Versions { engine: "e".into(), rules: "r".into(), config: "c".into() },
             counters: Arc::clone(&counters),
             witness_lag: Arc::clone(&witness_lag),
             receipts: Arc::new(Receipts::new(ORIGIN, receipts)),

@@ -8,7 +8,7 @@ use haris_domain::{Actor, Draft, EventId, Stored, Timestamp, kind};
 use haris_keys::KeyDir;
 use haris_ledger::{Ledger, Options};
 use haris_operations::{Context, Refusal, RefusalCode, perform};
-use haris_register::{Callers, Interactions};
+use haris_register::{Alerts, Callers, Interactions};
 use haris_spool::{RealDisk, SourceName, Spool};
 use haris_store::Engine;
 use haris_store::testing::Scratch;
@@ -37,7 +37,7 @@ impl Scene {
             keys: Arc::new(KeyDir::open_or_create(&keys.path().join("keys")).unwrap()),
             node: node.clone(),
             boot: boot.clone(),
-            projections: vec![Box::new(Callers), Box::new(Interactions)],
+            projections: vec![Box::new(Alerts), Box::new(Callers), Box::new(Interactions)],
             origin: None,
         };
         let ledger = Ledger::open(options, clock()).await.unwrap();
@@ -52,6 +52,8 @@ impl Scene {
             cosigners: None,
             anchors: None,
             data: scratch.path().to_owned(),
+            vitals: Arc::default(),
+            reserve: Arc::default(),
             clock,
         };
         Self { scratch, _keys: keys, context, actor: Actor::local(1000) }
