@@ -1,0 +1,1 @@
+//! One file a layout; the list is [`crate::LAYOUTS`].
