@@ -17,15 +17,18 @@
 //! assert_eq!(scan.verdict(), Verdict::Blocked);
 //! ```
 
+mod archive;
 mod budget;
 mod context;
 mod face;
 mod finding;
 mod format;
 mod formats;
+mod knowledge;
 mod layout;
 mod layouts;
 mod part;
+mod pickle;
 mod scanner;
 mod source;
 mod unread;
@@ -35,6 +38,7 @@ pub use context::Context;
 pub use face::{Face, RULES, rule};
 pub use finding::{Finding, Location, Scan, Verdict};
 pub use format::{Claim, FORMATS, Format};
+pub use knowledge::{BadTable, Danger, Knowledge, Standing, Uses};
 pub use layout::{LAYOUTS, Layout};
 pub use part::{Embedded, Kind, Member, Members, Part, TextKind};
 pub use scanner::Scanner;

@@ -1,3 +1,8 @@
 //! One file a format; the list is [`crate::FORMATS`].
 
-pub(crate) mod gzip;
+pub(crate) mod compressed;
+pub(crate) mod npy;
+pub(crate) mod pickle;
+pub(crate) mod tar;
+pub(crate) mod torch_legacy;
+pub(crate) mod zip;
