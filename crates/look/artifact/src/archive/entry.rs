@@ -121,7 +121,7 @@ pub(crate) fn unpack(stored: &Source, method: u16, budget: &Budget) -> Result<(S
             decoder.window_log_max(26)?;
             Ok(Box::new(decoder))
         },
-        95 => |reader| Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, Some(96 << 10)))),
+        95 => |reader| Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, 96 << 10))),
         other => return Err(Unread::Unsupported(format!("zip compression method {other}"))),
     };
     let packed = stored.clone();

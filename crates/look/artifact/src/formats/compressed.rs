@@ -67,7 +67,7 @@ pub(crate) static BZIP2: Codec = Codec {
 pub(crate) static XZ: Codec = Codec {
     name: "xz",
     claim: |part| part.starts_with(b"\xfd7zXZ\0"),
-    open: |reader| Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, Some(WINDOW_KIB_MAX)))),
+    open: |reader| Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, WINDOW_KIB_MAX))),
     skip: 0,
 };
 
@@ -128,7 +128,8 @@ impl Format for Codec {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        &[&STREAM_TAIL]
+        static RULES: &[&Face] = &[&STREAM_TAIL];
+        RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {

@@ -41,7 +41,8 @@ impl Format for Npy {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        &[&HEADER, &SIZE]
+        static RULES: &[&Face] = &[&HEADER, &SIZE];
+        RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {

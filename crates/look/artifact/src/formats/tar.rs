@@ -64,7 +64,8 @@ impl Format for Tar {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        &[&TRAVERSAL, &SPECIAL, &DUPLICATE, &TAIL]
+        static RULES: &[&Face] = &[&TRAVERSAL, &SPECIAL, &DUPLICATE, &TAIL];
+        RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {
@@ -78,7 +79,8 @@ impl Format for Tar {
             context.find_at(&TAIL, end, format!("{left} bytes after the end mark"));
             context.embed("after the archive", part.source.from(end), Kind::Any);
         }
-        context.embed_members(Arc::new(Files::new(files, context)));
+        let files = Files::new(files, context);
+        context.embed_members(Arc::new(files));
         Ok(())
     }
 }

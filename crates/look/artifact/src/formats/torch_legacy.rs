@@ -44,7 +44,8 @@ impl Format for TorchLegacy {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        &[&SIZES]
+        static RULES: &[&Face] = &[&SIZES];
+        RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {

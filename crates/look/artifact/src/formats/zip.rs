@@ -68,7 +68,8 @@ impl Format for Zip {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        &[&UNLISTED, &DISAGREES, &AROUND, &OVERLAP, &DUPLICATE, &TRAVERSAL, &SPECIAL]
+        static RULES: &[&Face] = &[&UNLISTED, &DISAGREES, &AROUND, &OVERLAP, &DUPLICATE, &TRAVERSAL, &SPECIAL];
+        RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {

@@ -23,7 +23,7 @@ use crate::budget::{Budget, Limit};
 use crate::knowledge::Knowledge;
 use crate::pickle::machine::{Aside, Machine, Step};
 use crate::pickle::names::Name;
-use crate::pickle::value::{Sym, Value};
+use crate::pickle::value::Sym;
 use crate::source::{Source, Tape};
 use crate::unread::Unread;
 
