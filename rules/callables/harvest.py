@@ -3,9 +3,9 @@
 Run by hand, once per environment, never by the build:
 
     python3 -m venv new && new/bin/pip install -r requirements-2026.txt
-    new/bin/python harvest.py dump  frameworks-2026.tsv
+    new/bin/python harvest.py dump  constructors-2026.tsv
     new/bin/python harvest.py list  listing.tsv
-    python3 harvest.py merge frameworks.tsv frameworks-2026.tsv frameworks-2023.tsv
+    python3 harvest.py merge constructors.tsv constructors-2026.tsv constructors-2023.tsv
 
 `dump` fits or builds every model that it can, pickles it with each protocol and each pickler (pickle, joblib,
 cloudpickle, dill, torch.save), and reads the pickles back with a symbolic machine of its own to see which globals they
@@ -596,6 +596,9 @@ def torch_() -> None:
     origin = release("torch")
 
     def save(thing):
+        isolated(lambda: save_here(thing))
+
+    def save_here(thing):
         for options in ({}, {"_use_new_zipfile_serialization": False}):
             try:
                 stream = io.BytesIO()
@@ -622,7 +625,7 @@ def torch_() -> None:
                   torch.quantize_per_tensor(torch.zeros(2), .1, 0, torch.qint8), torch.quantize_per_channel(torch.eye(2), torch.ones(2),
                   torch.zeros(2), 0, torch.qint8), torch.zeros(2).untyped_storage(), torch.zeros(2).storage(), torch.contiguous_format,
                   torch.strided, torch.zeros(2, device="meta"), torch.Generator(), torch.preserve_format, torch.qint8):
-        isolated(lambda thing=thing: save(thing))
+        save(thing)
     examples = [(), (4,), (4, 4), (4, 4, 3), (4, 2), (8, 2), (1, 4, 4), ([4, 4],), (nn.TransformerEncoderLayer(8, 2), 1),
                 (nn.TransformerDecoderLayer(8, 2), 1), ([1, 2], 3), (1, 2, 3), (nn.ReLU(),), ([nn.ReLU()],), ({"a": nn.ReLU()},)]
     modules = []
@@ -636,7 +639,8 @@ def torch_() -> None:
                 except Exception:
                     continue
     for module in modules:
-        isolated(lambda module=module: (save(module), save(module.state_dict())))
+        save(module)
+        save(module.state_dict())
     net = nn.Sequential(collections.OrderedDict(a=nn.Linear(4, 4), b=nn.ReLU()))
     for wrap in (nn.utils.weight_norm, nn.utils.spectral_norm, nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm,
                  nn.utils.parametrizations.orthogonal):
@@ -656,7 +660,7 @@ def torch_() -> None:
                     optimizer = kind(net.parameters())
                 except Exception:
                     continue
-            isolated(lambda: save(optimizer))
+            save(optimizer)
             save({"model": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 1})
     optimizer = optim.SGD(net.parameters(), lr=.1)
     for name, arguments in (("StepLR", (1,)), ("ExponentialLR", (.9,)), ("CosineAnnealingLR", (5,)), ("ReduceLROnPlateau", ()),
@@ -669,7 +673,7 @@ def torch_() -> None:
             pass
     for thing in (torch.utils.data.TensorDataset(torch.zeros(2)), torch.utils.data.DataLoader([1, 2]), torch.distributions.Normal(0., 1.),
                   torch.utils.data.Subset([1, 2], [0]), torch.distributions.Categorical(torch.ones(3)), torch.amp.GradScaler("cpu").state_dict()):
-        isolated(lambda thing=thing: save(thing))
+        save(thing)
     try:
         dynamic = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4)), {nn.Linear}, dtype=torch.qint8)
         save(dynamic)
@@ -797,8 +801,13 @@ def is_dangerous(path: str) -> bool:
             or any(".".join(hops[:count]) in TREES for count in range(1, len(hops) + 1)))
 
 
-def dump(output: str) -> None:
-    for part in (python, code, numpy_, pandas_, scipy_, sklearn_, boosters, statsmodels_, companions, torch_, hugging_face):
+PARTS = (python, code, numpy_, pandas_, scipy_, sklearn_, boosters, statsmodels_, companions, torch_, hugging_face)
+
+
+def dump(output: str, *names: str) -> None:
+    for part in PARTS:
+        if names and part.__name__ not in names:
+            continue
         before = len(SEEN)
         isolated(part)
         print(f"{part.__name__}: {len(SEEN) - before} new", file=sys.stderr)
@@ -818,6 +827,9 @@ def merge(output: str, *inputs: str) -> None:
         for row in pathlib.Path(name).read_text().splitlines():
             if row and not row.startswith("#"):
                 path, uses, origin = row.split("\t")
+                if path in EXACT:
+                    # dill and cloudpickle rebuild functions with a few of these; their code is judged anyway.
+                    continue
                 known = rows.get(path, ("", origin))
                 rows[path] = ("".join(sorted(set(known[0]) | set(uses))), known[1])
     write(output, rows)

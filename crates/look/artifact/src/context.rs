@@ -89,6 +89,13 @@ impl<'a> Context<'a> {
 }
 
 impl Finding {
+    /// That an artifact could not be read as a whole, said by whoever opens files.
+    #[must_use]
+    pub fn unreadable(why: &str) -> Self {
+        let (face, location) = (&crate::face::walker::UNREADABLE, Location::top());
+        Self { face, location, detail: one_line(why), explanation: None }
+    }
+
     /// Adds what a person reads to judge the finding: a decompiled call, a line of code.
     pub fn explain(&mut self, explanation: &str) -> &mut Self {
         let shown: String = explanation

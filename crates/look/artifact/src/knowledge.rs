@@ -8,17 +8,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
-/// Every table that is built in: file name and content.
-const TABLES: &[(&str, &str)] = &[
-    ("python.tsv", include_str!("../../../../rules/callables/python.tsv")),
-    ("frameworks.tsv", include_str!("../../../../rules/callables/frameworks.tsv")),
-];
+const CONSTRUCTORS: &str = include_str!("../../../../rules/callables/constructors.tsv");
+const LISTING: &str = include_str!("../../../../rules/callables/listing.tsv");
 const DANGEROUS: &str = include_str!("../../../../rules/callables/dangerous.tsv");
 const STDLIB: &str = include_str!("../../../../rules/callables/stdlib.txt");
 
 static BUILT_IN: LazyLock<Arc<Knowledge>> = LazyLock::new(|| {
-    let tables: Vec<&str> = TABLES.iter().map(|(_, text)| *text).collect();
-    Arc::new(Knowledge::parse(&tables, DANGEROUS, STDLIB).expect("the built-in tables are held by a test"))
+    Arc::new(Knowledge::parse(CONSTRUCTORS, LISTING, DANGEROUS, STDLIB).expect("the built-in tables are held by a test"))
 });
 
 /// How genuine pickles use a callable.
@@ -133,6 +129,8 @@ pub struct Knowledge {
     constructors: HashMap<Box<str>, Uses>,
     /// Last hop of classes by root package: classes move between modules from release to release.
     classes: HashSet<(Box<str>, Box<str>)>,
+    /// Classes and functions that releases define, by module: comma-separated names.
+    listing: HashMap<Box<str>, (Box<str>, Box<str>)>,
     dangers: HashMap<Box<str>, Danger>,
     /// `os` for the row `os.*`.
     dangerous_trees: HashMap<Box<str>, Danger>,
@@ -147,13 +145,14 @@ impl Knowledge {
         BUILT_IN.clone()
     }
 
-    /// Reads tables: constructors (`path`, uses, origin), dangers (`path`, kind, why), standard modules.
+    /// Reads tables: constructors (path, uses, origin), the listing (module, classes, functions, origin),
+    /// dangers (path, kind, why), standard modules.
     ///
     /// # Errors
     /// Names the first row that is not of that form.
-    pub fn parse(constructors: &[&str], dangerous: &str, stdlib: &str) -> Result<Self, BadTable> {
+    pub fn parse(constructors: &str, listing: &str, dangerous: &str, stdlib: &str) -> Result<Self, BadTable> {
         let mut knowledge = Self { stdlib: rows(stdlib).map(|(_, row)| row.into()).collect(), ..Self::default() };
-        for (line, row) in constructors.iter().flat_map(|table| rows(table)) {
+        for (line, row) in rows(constructors) {
             let bad = |problem| BadTable { table: "constructors", line, problem, wanted: "path, uses (c, n, g), origin" };
             let mut cells = row.split('\t');
             let (Some(path), Some(uses), Some(_origin)) = (cells.next(), cells.next(), cells.next()) else {
@@ -161,6 +160,22 @@ impl Knowledge {
             };
             let uses = Uses::parse(uses).ok_or_else(|| bad("the uses are not among c, n and g"))?;
             knowledge.know(path, uses);
+        }
+        for (line, row) in rows(listing) {
+            let wanted = "module, classes, functions, origin";
+            let bad = BadTable { table: "listing", line, problem: "a cell is missing", wanted };
+            let mut cells = row.split('\t');
+            let (Some(module), Some(classes), Some(functions), Some(_origin)) =
+                (cells.next(), cells.next(), cells.next(), cells.next())
+            else {
+                return Err(bad);
+            };
+            let root = module.split('.').next().unwrap_or_default();
+            knowledge.frameworks.insert(root.into());
+            for class in classes.split(',').filter(|class| !class.is_empty()) {
+                knowledge.classes.insert((root.into(), class.into()));
+            }
+            knowledge.listing.insert(module.into(), (classes.into(), functions.into()));
         }
         for (line, row) in rows(dangerous) {
             let bad = |problem| BadTable { table: "dangerous", line, problem, wanted: "path, kind, why" };
@@ -176,6 +191,10 @@ impl Knowledge {
     }
 
     fn know(&mut self, path: &str, uses: Uses) {
+        let path = match path.split_once('.') {
+            Some((module, name)) => &*canonical(module, name),
+            None => path,
+        };
         let root = path.split('.').next().unwrap_or_default();
         if !self.stdlib.contains(root) {
             if !self.frameworks.contains(root) {
@@ -211,6 +230,14 @@ impl Knowledge {
         }
         if let Some(danger) = self.danger(&path, module.split('.').count()) {
             return Standing::Dangerous(danger);
+        }
+        if let Some((classes, functions)) = self.listing.get(module) {
+            if classes.split(',').any(|class| class == name) {
+                return Standing::Known(Uses(Uses::NEW.0 | Uses::NAMED.0));
+            }
+            if functions.split(',').any(|function| function == name) {
+                return Standing::Known(Uses::NAMED);
+            }
         }
         let root = path.split('.').next().unwrap_or_default();
         let last = path.rsplit('.').next().unwrap_or_default();
@@ -382,9 +409,20 @@ mod tests {
     }
 
     #[test]
+    fn tables_are_whole_and_do_not_contradict_each_other() {
+        let knowledge = Knowledge::built_in();
+        let (constructors, dangers) = knowledge.counts();
+        assert!(constructors > 1_000 && dangers > 500, "{constructors} constructors, {dangers} dangers");
+        let both: Vec<&str> = knowledge.constructors.iter().filter(|(path, uses)| {
+            uses.has(Uses::CALLED) && knowledge.dangers.contains_key(&***path)
+        }).map(|(path, _)| &**path).collect();
+        assert!(both.is_empty(), "{both:?}");
+    }
+
+    #[test]
     fn bad_rows_are_named() {
-        let bad = Knowledge::parse(&["a.b\tx\tfrom"], "", "").unwrap_err();
+        let bad = Knowledge::parse("a.b\tx\tfrom", "", "", "").unwrap_err();
         assert!(bad.to_string().starts_with("line 1 of the constructors table"), "{bad}");
-        assert!(Knowledge::parse(&[], "a.b\tnothing\tx", "").is_err());
+        assert!(Knowledge::parse("", "", "a.b\tnothing\tx", "").is_err());
     }
 }

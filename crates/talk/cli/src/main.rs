@@ -15,6 +15,7 @@ mod newcomer;
 mod output;
 mod progress;
 mod remote;
+mod scan;
 mod serve;
 mod status;
 mod tables;
@@ -42,6 +43,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Text on stdin or in files: what is in it, and the verdict.
     Inspect(inspect::InspectArgs),
+    /// Model files and folders: what is in them, and the verdict; nothing is executed.
+    Scan(scan::Arguments),
     /// Checks an evidence bundle, or a proof, offline.
     #[command(disable_help_flag = true)]
     Verify {
@@ -143,6 +146,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(arguments) => serve::run(arguments)?,
         Command::Inspect(arguments) => return Ok(inspect::run(&arguments)),
+        Command::Scan(arguments) => return scan::run(&arguments),
         Command::Verify { arguments } => return Ok(verify(arguments)),
         Command::Status(arguments) => return status::run(arguments),
         Command::Events(arguments) => events::run(arguments)?,

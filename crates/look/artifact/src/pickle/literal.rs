@@ -49,13 +49,13 @@ pub(crate) fn read(source: &Source, offset: u64, max: usize) -> Result<Literal, 
             let len = count(&head[1..], width);
             let content = head.get(1 + width..).unwrap_or_default();
             let shown = usize::try_from(len).unwrap_or(usize::MAX).min(content.len()).min(max);
-            Ok(Literal { opcode: head[0], start: offset + 1 + width as u64, len, bytes: content[..shown].to_vec() })
+            Ok(Literal { start: offset + 1 + width as u64, len, bytes: content[..shown].to_vec() })
         }
         Shape::Line => {
             let content = &head[1..];
             let end = memchr::memchr(b'\n', content).unwrap_or(content.len());
             let bytes = decode_line(head[0], &content[..end]);
-            Ok(Literal { opcode: head[0], start: offset + 1, len: end as u64, bytes })
+            Ok(Literal { start: offset + 1, len: end as u64, bytes })
         }
     }
 }
@@ -63,7 +63,6 @@ pub(crate) fn read(source: &Source, offset: u64, max: usize) -> Result<Literal, 
 /// A literal as read.
 #[derive(Clone, Debug)]
 pub(crate) struct Literal {
-    pub(crate) opcode: u8,
     /// Where the raw content begins.
     pub(crate) start: u64,
     /// Raw bytes in all.
@@ -73,11 +72,6 @@ pub(crate) struct Literal {
 }
 
 impl Literal {
-    /// Whether all of it was read.
-    pub(crate) fn whole(&self) -> bool {
-        matches!(self.opcode, op::STRING | op::UNICODE) || self.bytes.len() as u64 == self.len
-    }
-
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
@@ -181,8 +175,8 @@ mod tests {
     fn counted_literals_are_cut_to_what_is_asked_and_there() {
         let source = Source::memory(b"\x8c\x05hello\x8e\xff\xff\0\0\0\0\0\0ab".to_vec());
         let short = read(&source, 0, 100).unwrap();
-        assert_eq!((short.text().as_str(), short.len, short.start, short.whole()), ("hello", 5, 2, true));
+        assert_eq!((short.text().as_str(), short.len, short.start), ("hello", 5, 2));
         let long = read(&source, 7, 100).unwrap();
-        assert_eq!((long.bytes.as_slice(), long.len, long.whole()), (&b"ab"[..], 65_535, false));
+        assert_eq!((long.bytes.as_slice(), long.len), (&b"ab"[..], 65_535));
     }
 }

@@ -31,10 +31,6 @@ impl Texts {
         Self { source, ring, next: 0, kept: HashMap::new() }
     }
 
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
-    }
-
     /// Called for every short literal of a pickle, so it only copies.
     #[inline]
     pub(crate) fn remember_bytes(&mut self, at: u64, content: &[u8]) {
