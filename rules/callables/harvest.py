@@ -615,7 +615,11 @@ def torch_() -> None:
                 end = 0
                 for _ in range(5):
                     end = read(data, f"torch.save of {origin}", end)
-        dumps(thing, origin)
+        for protocol in (2, 4):
+            try:
+                read(pickle.dumps(thing, protocol=protocol), f"pickle of {origin}")
+            except Exception:
+                pass
 
     kinds = [getattr(torch, name) for name in "float32 float64 float16 bfloat16 int8 int16 int32 int64 uint8 bool complex64 complex128".split()]
     for kind in kinds:
@@ -686,6 +690,16 @@ def torch_() -> None:
         save(torch.ao.quantization.convert(prepared))
     except Exception:
         pass
+    for make in (lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), lambda: torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 8, 8))):
+        try:
+            stream = io.BytesIO()
+            torch.jit.save(make().eval(), stream)
+            with zipfile.ZipFile(stream) as archive:
+                for name in archive.namelist():
+                    if name.endswith("pkl"):
+                        read(archive.read(name), f"torch.jit.save of {origin}")
+        except Exception as error:
+            print("torchscript:", error, file=sys.stderr)
     try:
         import torchvision
         origin = release("torchvision")
@@ -827,7 +841,7 @@ def merge(output: str, *inputs: str) -> None:
         for row in pathlib.Path(name).read_text().splitlines():
             if row and not row.startswith("#"):
                 path, uses, origin = row.split("\t")
-                if path in EXACT:
+                if path.replace("__builtin__.", "builtins.") in EXACT:
                     # dill and cloudpickle rebuild functions with a few of these; their code is judged anyway.
                     continue
                 known = rows.get(path, ("", origin))

@@ -25,7 +25,15 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(budget: &'a Budget, location: Location, source: Source) -> Self {
-        Self { budget, location, source, findings: Vec::new(), embedded: Vec::new(), containers: Vec::new(), format: None }
+        Self {
+            budget,
+            location,
+            source,
+            findings: Vec::new(),
+            embedded: Vec::new(),
+            containers: Vec::new(),
+            format: None,
+        }
     }
 
     /// The budget of the whole scan.
@@ -110,8 +118,7 @@ impl Finding {
 
 /// Hostile names must neither break the table nor reach the terminal as control sequences.
 fn one_line(text: &str) -> String {
-    let mut line: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DETAIL_CHARS_MAX).collect();
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DETAIL_CHARS_MAX).collect();
     if text.chars().nth(DETAIL_CHARS_MAX).is_some() {
         line.push('…');
     }

@@ -82,7 +82,8 @@ pub fn scan(
     let mut first = true;
     while let Some(path) = open.pop() {
         let is_top = std::mem::take(&mut first);
-        let is_folder = if is_top { kind.is_dir() } else { fs::symlink_metadata(&path).is_ok_and(|kind| kind.is_dir()) };
+        let is_folder =
+            if is_top { kind.is_dir() } else { fs::symlink_metadata(&path).is_ok_and(|kind| kind.is_dir()) };
         if !is_folder {
             each(file(&path, (!is_top).then_some(&*root), scanner, options, waivers));
             continue;

@@ -77,7 +77,8 @@ impl Waivers {
                 return Err(bad("owner and reason must say something"));
             }
             let form = time::macros::format_description!("[year]-[month]-[day]");
-            let expires = Date::parse(&entry.expires, &form).map_err(|_| bad("expires is not a day like 2027-01-31"))?;
+            let expires =
+                Date::parse(&entry.expires, &form).map_err(|_| bad("expires is not a day like 2027-01-31"))?;
             if expires < today.date() {
                 waivers.expired += 1;
                 continue;
@@ -115,7 +116,9 @@ mod tests {
 
     fn file(expires: &str, rule: &str) -> String {
         let digest = "ab".repeat(32);
-        format!("[[waiver]]\nsha256 = \"{digest}\"\nrule = \"{rule}\"\nowner = \"a\"\nreason = \"b\"\nexpires = \"{expires}\"\n")
+        format!(
+            "[[waiver]]\nsha256 = \"{digest}\"\nrule = \"{rule}\"\nowner = \"a\"\nreason = \"b\"\nexpires = \"{expires}\"\n"
+        )
     }
 
     #[test]

@@ -118,7 +118,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     {
         let _waiting = Waiting::while_("scanning");
         for path in &arguments.paths {
-            let outcome = haris_scan::scan(path, &scanner, &options, &waivers, &mut |artifact| artifacts.push(artifact));
+            let outcome =
+                haris_scan::scan(path, &scanner, &options, &waivers, &mut |artifact| artifacts.push(artifact));
             if let Err(error) = outcome {
                 unreadable = true;
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -129,7 +130,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let to_terminal = arguments.output.is_none() && io::stdout().is_terminal();
     let mut out: Box<dyn Write> = match &arguments.output {
         Some(path) => {
-            let file = File::create(path).map_err(|error| Failure::usage(format!("could not write `{}`: {error}", path.display())))?;
+            let file = File::create(path)
+                .map_err(|error| Failure::usage(format!("could not write `{}`: {error}", path.display())))?;
             Box::new(BufWriter::new(file))
         }
         None => Box::new(BufWriter::new(anstream::stdout())),

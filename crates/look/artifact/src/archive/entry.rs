@@ -114,7 +114,13 @@ pub(crate) fn unpack(stored: &Source, method: u16, budget: &Budget) -> Result<(S
             let mut head = [0; 9];
             reader.read_exact(&mut head)?;
             let dictionary = u32::from_le_bytes([head[5], head[6], head[7], head[8]]);
-            Ok(Box::new(lzma_rust2::LzmaReader::new_with_props(reader, u64::MAX, head[4], dictionary.min(96 << 20), None)?))
+            Ok(Box::new(lzma_rust2::LzmaReader::new_with_props(
+                reader,
+                u64::MAX,
+                head[4],
+                dictionary.min(96 << 20),
+                None,
+            )?))
         },
         93 => |reader| {
             let mut decoder = zstd::stream::read::Decoder::new(reader)?;

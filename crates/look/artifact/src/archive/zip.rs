@@ -103,7 +103,13 @@ fn descriptor(source: &Source, at: u64) -> Result<u64, Unread> {
     let bytes = source.some(at, 28)?;
     let signed = if bytes.starts_with(b"PK\x07\x08") { 4 } else { 0 };
     let follows = |len: usize| bytes.get(len..len + 2) == Some(b"PK");
-    Ok(if follows(signed + 12) { signed + 12 } else if follows(signed + 20) { signed + 20 } else { signed + 12 } as u64)
+    Ok(if follows(signed + 12) {
+        signed + 12
+    } else if follows(signed + 20) {
+        signed + 20
+    } else {
+        signed + 12
+    } as u64)
 }
 
 /// Members and other bytes where no directory says that there are any.
@@ -196,7 +202,8 @@ fn directories(source: &Source) -> Result<Vec<Directory>, Unread> {
     for index in memchr::memmem::rfind_iter(&tail, b"PK\x05\x06").take(ENDS_MAX) {
         let Some(record) = tail.get(index..index + 22) else { continue };
         let at = tail_at + index as u64;
-        let (mut count, mut size, mut offset) = (u64::from(u16_at(record, 10)), u64::from(u32_at(record, 12)), u64::from(u32_at(record, 16)));
+        let (mut count, mut size, mut offset) =
+            (u64::from(u16_at(record, 10)), u64::from(u32_at(record, 12)), u64::from(u32_at(record, 16)));
         let mut before = at;
         if let Some(wide) = zip64_end(source, at)? {
             before = wide.at;

@@ -49,7 +49,8 @@ pub(crate) static GZIP: Codec = Codec {
 pub(crate) static ZLIB: Codec = Codec {
     name: "zlib",
     claim: |part| {
-        let header = matches!(part.head[..], [cmf @ 0x78, flags, ..] if (u16::from(cmf) << 8 | u16::from(flags)) % 31 == 0);
+        let header =
+            matches!(part.head[..], [cmf @ 0x78, flags, ..] if (u16::from(cmf) << 8 | u16::from(flags)) % 31 == 0);
         // Two bytes that text may begin with: only a stream that unpacks is one.
         header && unpacks(flate2::read::ZlibDecoder::new(&part.head[..]))
     },
@@ -74,7 +75,8 @@ pub(crate) static XZ: Codec = Codec {
 pub(crate) static LZMA: Codec = Codec {
     name: "lzma",
     claim: |part| {
-        let dictionary = part.head.get(1..5).map_or(0, |bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+        let dictionary =
+            part.head.get(1..5).map_or(0, |bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
         let plausible = part.has_at(0, &[0x5d, 0, 0]) && (dictionary.is_power_of_two() || dictionary % (3 << 10) == 0);
         plausible && lzma_rust2::LzmaReader::new_mem_limit(&part.head[..], WINDOW_KIB_MAX, None).is_ok_and(unpacks)
     },
@@ -103,7 +105,10 @@ pub(crate) static ZSTD: Codec = Codec {
 /// joblib before 0.10: `ZF`, the length in hexadecimal padded to 19 characters, a zlib stream.
 pub(crate) static ZFILE: Codec = Codec {
     name: "joblib-zfile",
-    claim: |part| part.starts_with(b"ZF0x") && part.head.get(21..).is_some_and(|rest| unpacks(flate2::read::ZlibDecoder::new(rest))),
+    claim: |part| {
+        part.starts_with(b"ZF0x")
+            && part.head.get(21..).is_some_and(|rest| unpacks(flate2::read::ZlibDecoder::new(rest)))
+    },
     open: |reader| Ok(Box::new(flate2::read::ZlibDecoder::new(reader))),
     skip: 21,
 };

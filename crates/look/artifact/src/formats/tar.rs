@@ -90,7 +90,8 @@ pub(crate) fn is_header(block: &[u8]) -> bool {
     if block.len() < BLOCK as usize || block[0] == 0 {
         return false;
     }
-    let sum: u64 = block.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u64::from(*b) }).sum();
+    let sum: u64 =
+        block.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u64::from(*b) }).sum();
     number(&block[148..156]) == Some(sum)
 }
 
@@ -134,7 +135,12 @@ fn walk(part: &Part, context: &mut Context<'_>) -> Result<(Vec<File>, u64), Unre
         let size = size.ok_or_else(|| Unread::malformed("size of a member", at))?;
         let data = at + BLOCK;
         if size > source.len() - data {
-            return Err(Unread::Truncated { what: "member of the archive", at: data, wanted: size, left: source.len() - data });
+            return Err(Unread::Truncated {
+                what: "member of the archive",
+                at: data,
+                wanted: size,
+                left: source.len() - data,
+            });
         }
         let kind = block[156];
         match kind {
@@ -224,7 +230,9 @@ fn pax(bytes: &[u8]) -> Vec<(String, String)> {
     let mut records = Vec::new();
     let mut rest = bytes;
     while let Some(space) = memchr::memchr(b' ', rest) {
-        let Some(len) = std::str::from_utf8(&rest[..space]).ok().and_then(|text| text.parse::<usize>().ok()) else { break };
+        let Some(len) = std::str::from_utf8(&rest[..space]).ok().and_then(|text| text.parse::<usize>().ok()) else {
+            break;
+        };
         let Some(record) = rest.get(space + 1..len) else { break };
         let text = String::from_utf8_lossy(record);
         if let Some((key, value)) = text.trim_end_matches('\n').split_once('=') {

@@ -70,6 +70,8 @@ impl Format for TorchLegacy {
             }
             at += reading.end;
         }
+        // torch writes storages in the order of their keys' spelling.
+        storages.sort_by(|a, b| a.key.cmp(&b.key));
         for storage in &storages {
             let Some(item) = item_bytes(&storage.kind) else {
                 context.find_at(&SIZES, at, format!("a storage of unknown type `{}`", storage.kind));

@@ -244,7 +244,9 @@ impl Members for Packed {
         }
         match stop {
             // What came out before the break is scanned; that there was one is said.
-            Some(why @ Unread::Malformed { .. }) => Ok((bytes, Some((&crate::face::walker::MALFORMED, why.to_string())))),
+            Some(why @ Unread::Malformed { .. }) => {
+                Ok((bytes, Some((&crate::face::walker::MALFORMED, why.to_string()))))
+            }
             Some(why) => Err(why),
             None => Ok((bytes, note)),
         }

@@ -160,7 +160,9 @@ impl Machine<'_> {
                 Value::PERSISTENT
             }
             // torch's old way to note the source of a module: the class itself comes back.
-            Some("module") => self.arena.tuple_items(id).and_then(|items| items.get(1).copied()).unwrap_or(Value::UNKNOWN),
+            Some("module") => {
+                self.arena.tuple_items(id).and_then(|items| items.get(1).copied()).unwrap_or(Value::UNKNOWN)
+            }
             _ => {
                 if !self.notes.iter().any(|known| std::ptr::eq(known.face, &raw const note::PERSISTENT_ID)) {
                     let shown = self.show_call("persistent_load", id);
@@ -228,7 +230,11 @@ impl Machine<'_> {
             Special::Reconstructor => Next::Done(self.new_object(at, first, Value::PLAIN)),
             Special::Type => self.call_type(at, index, items),
             Special::TypeByName => match self.literal(first) {
-                Some(name) => Next::Done(self.global(at, "types", &name)),
+                // `CodeType` is of `types`; dill names built-in types in the same way.
+                Some(name) => {
+                    let module = if name.ends_with("Type") { "types" } else { "builtins" };
+                    Next::Done(self.global(at, module, &name))
+                }
                 None => Next::Done(Value::UNKNOWN),
             },
             Special::MakeFunction | Special::MakeCode => {
@@ -405,7 +411,10 @@ impl Machine<'_> {
 
     fn makes_classes(&self, index: u32) -> bool {
         self.names.get(index).is_some_and(|name| {
-            matches!(&*name.name, "_make_skeleton_class" | "_make_skeleton_enum" | "_create_type" | "_create_namedtuple")
+            matches!(
+                &*name.name,
+                "_make_skeleton_class" | "_make_skeleton_enum" | "_create_type" | "_create_namedtuple"
+            )
         })
     }
 

@@ -56,8 +56,13 @@ impl Machine<'_> {
             Sym::Int(number) => out.push_str(&number.to_string()),
             Sym::Text(at) => out.push_str(&quoted(&self.texts.text(at))),
             Sym::Bytes(at) => {
-                let shown: String =
-                    self.texts.bytes(at, 120).iter().flat_map(|b| std::ascii::escape_default(*b)).map(char::from).collect();
+                let shown: String = self
+                    .texts
+                    .bytes(at, 120)
+                    .iter()
+                    .flat_map(|b| std::ascii::escape_default(*b))
+                    .map(char::from)
+                    .collect();
                 out.push_str(&format!("b'{shown}'"));
             }
             Sym::List(id) => self.show_container('[', ']', id, depth, out),

@@ -525,7 +525,8 @@ impl<'k> Machine<'k> {
         } else {
             CONTENTS_MAX
         };
-        if self.contents.len() >= limit && !(self.contents.len() < 2 * CONTENTS_MAX && self.contents.contains_key(&id)) {
+        if self.contents.len() >= limit && !(self.contents.len() < 2 * CONTENTS_MAX && self.contents.contains_key(&id))
+        {
             return;
         }
         let held = self.contents.entry(id).or_default();

@@ -64,10 +64,12 @@ impl Special {
             | ("cloudpickle.cloudpickle" | "cloudpickle", "_make_function" | "_make_skel_func" | "_fill_function")
             | ("dill._dill" | "dill.dill", "_create_function") => Self::MakeFunction,
             ("types", "CodeType") | ("dill._dill" | "dill.dill", "_create_code") => Self::MakeCode,
-            ("cloudpickle.cloudpickle" | "cloudpickle", "_builtin_type") | ("dill._dill" | "dill.dill", "_load_type") => {
-                Self::TypeByName
-            }
-            ("_codecs" | "codecs", "encode" | "decode" | "escape_decode" | "latin_1_encode" | "latin_1_decode" | "utf_8_decode")
+            ("cloudpickle.cloudpickle" | "cloudpickle", "_builtin_type")
+            | ("dill._dill" | "dill.dill", "_load_type") => Self::TypeByName,
+            (
+                "_codecs" | "codecs",
+                "encode" | "decode" | "escape_decode" | "latin_1_encode" | "latin_1_decode" | "utf_8_decode",
+            )
             | ("builtins" | "__builtin__", "str" | "bytes" | "bytearray" | "chr" | "format" | "repr" | "ascii")
             | ("base64" | "binascii" | "zlib" | "gzip" | "bz2" | "lzma", _) => Self::Compute,
             ("torch.storage", "_load_from_bytes") => Self::LoadBytes,

@@ -15,7 +15,8 @@ pub(crate) struct Note {
     pub(crate) explanation: Option<String>,
 }
 
-const KEEP_OUT: &str = "Do not load it. Find out who made it and how it got here; ask for the weights as safetensors or ONNX.";
+const KEEP_OUT: &str =
+    "Do not load it. Find out who made it and how it got here; ask for the weights as safetensors or ONNX.";
 const ASK: &str = "Ask who made it what this is for. If it is theirs and needed, waive it by digest; better, ask for the \
                    weights as safetensors or ONNX, which carry no callables.";
 

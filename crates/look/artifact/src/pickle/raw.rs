@@ -73,7 +73,9 @@ fn code_bytes(code: &str) -> Option<Item> {
     match kind {
         'O' => Some(Item::Object),
         'U' => Some(Item::Bytes(size?.checked_mul(4)?)),
-        'b' | 'i' | 'u' | 'f' | 'c' | 'S' | 'a' | 'V' | 'M' | 'm' | '?' => Some(Item::Bytes(size.or((kind == '?').then_some(1))?)),
+        'b' | 'i' | 'u' | 'f' | 'c' | 'S' | 'a' | 'V' | 'M' | 'm' | '?' => {
+            Some(Item::Bytes(size.or((kind == '?').then_some(1))?))
+        }
         _ => None,
     }
 }

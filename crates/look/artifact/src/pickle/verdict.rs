@@ -7,8 +7,18 @@ use crate::pickle::note::{self, Note};
 
 /// Functions with which frameworks rebuild their objects are spelt so; an unlisted one of a newer
 /// release is a question and not an alarm.
-const REBUILDERS: &[&str] =
-    &["_rebuild", "rebuild_", "_reconstruct", "reconstruct", "_unpickle", "unpickle", "__newobj", "_restore", "_new_", "__setstate"];
+const REBUILDERS: &[&str] = &[
+    "_rebuild",
+    "rebuild_",
+    "_reconstruct",
+    "reconstruct",
+    "_unpickle",
+    "unpickle",
+    "__newobj",
+    "_restore",
+    "_new_",
+    "__setstate",
+];
 
 impl Machine<'_> {
     /// Everything noticed, in the order of the file.
@@ -29,9 +39,7 @@ fn judge(name: &Name) -> Option<Note> {
     let say = |face, detail: String| Some(Note { face, at, detail, explanation: Some(shown.clone()) });
     let times = if name.calls > 1 { format!(" ({} calls)", name.calls) } else { String::new() };
     let unknown = |whose: &str| match (payload, called, name.made) {
-        (Some(text), ..) => {
-            say(&note::PAYLOAD_CALL, format!("{shown} hands `{}` to {whose}{times}", excerpt(text)))
-        }
+        (Some(text), ..) => say(&note::PAYLOAD_CALL, format!("{shown} hands `{}` to {whose}{times}", excerpt(text))),
         (None, true, _) => say(&note::UNKNOWN_CALL, format!("{shown} calls {whose}{times}")),
         (None, false, Some(_)) => say(&note::UNKNOWN_CLASS, format!("an object of `{path}`, {whose}")),
         (None, false, None) => say(&note::UNKNOWN_NAME, format!("`{path}`, {whose}")),

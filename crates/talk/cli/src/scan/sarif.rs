@@ -49,7 +49,8 @@ fn results(artifact: &Artifact) -> Vec<Value> {
                 "locations": [location],
             });
             if let Some(waiver) = waiver {
-                result["suppressions"] = json!([{ "kind": "external", "justification": format!("{}: {}", waiver.owner, waiver.reason) }]);
+                result["suppressions"] =
+                    json!([{ "kind": "external", "justification": format!("{}: {}", waiver.owner, waiver.reason) }]);
             }
             result
         })

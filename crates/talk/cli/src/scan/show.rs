@@ -11,16 +11,18 @@ const SCHEMA: &str = "haris.scan/1";
 
 /// The whole report.
 pub(super) fn document(artifacts: &[Artifact], explain: bool) -> Value {
-    let summary: serde_json::Map<String, Value> = [Verdict::Clean, Verdict::Review, Verdict::Blocked, Verdict::Incomplete]
-        .into_iter()
-        .map(|verdict| (verdict.name().to_owned(), count(artifacts, verdict).into()))
-        .collect();
+    let summary: serde_json::Map<String, Value> =
+        [Verdict::Clean, Verdict::Review, Verdict::Blocked, Verdict::Incomplete]
+            .into_iter()
+            .map(|verdict| (verdict.name().to_owned(), count(artifacts, verdict).into()))
+            .collect();
     let artifacts: Vec<Value> = artifacts.iter().map(|one| artifact(one, explain)).collect();
     json!({ "schema": SCHEMA, "artifacts": artifacts, "summary": summary })
 }
 
 fn artifact(artifact: &Artifact, explain: bool) -> Value {
-    let findings: Vec<Value> = artifact.findings.iter().map(|(one, waiver)| finding(one, waiver.as_ref(), explain)).collect();
+    let findings: Vec<Value> =
+        artifact.findings.iter().map(|(one, waiver)| finding(one, waiver.as_ref(), explain)).collect();
     json!({
         "path": artifact.path.to_string_lossy(),
         "format": artifact.format,
@@ -59,7 +61,13 @@ pub(super) fn table(artifacts: &[Artifact], explain: bool, out: &mut dyn Write) 
     for artifact in artifacts {
         let style = style(artifact.verdict);
         let verdict = artifact.verdict.name();
-        writeln!(out, "{style}{verdict:<10}{style:#}  {}  {}, {} bytes", clean(&artifact.path.to_string_lossy()), artifact.format, artifact.size)?;
+        writeln!(
+            out,
+            "{style}{verdict:<10}{style:#}  {}  {}, {} bytes",
+            clean(&artifact.path.to_string_lossy()),
+            artifact.format,
+            artifact.size
+        )?;
         for (finding, waiver) in &artifact.findings {
             let rule = &finding.face.rule;
             let location = finding.location.to_string();
@@ -67,7 +75,13 @@ pub(super) fn table(artifacts: &[Artifact], explain: bool, out: &mut dyn Write) 
             writeln!(out, "            {:<8}  {}{place}", rule.severity.name(), rule.id)?;
             writeln!(out, "                      {}: {}", rule.title, finding.detail)?;
             if let Some(waiver) = waiver {
-                writeln!(out, "                      waived by {} until {}: {}", clean(&waiver.owner), waiver.expires, clean(&waiver.reason))?;
+                writeln!(
+                    out,
+                    "                      waived by {} until {}: {}",
+                    clean(&waiver.owner),
+                    waiver.expires,
+                    clean(&waiver.reason)
+                )?;
             }
             if explain {
                 for line in finding.explanation.iter().flat_map(|text| text.lines()) {
