@@ -78,6 +78,9 @@ kinds! {
     REQUEST_REFUSED = "gw.request.refused/1", Traffic, "a request was refused before inspection: malformed, too large, or not authorised";
     RESPONSE_DECIDED = "gw.response.decided/1", Traffic, "an answer was inspected and decided on, before its last byte reached the caller";
     TRAFFIC_ANCHORED = "traffic.anchored/1", Evidence, "the traffic log's checkpoint at this moment";
+    WITNESS_CONTRADICTED = "witness.checkpoint.contradicted/1", Evidence, "a witness holds a checkpoint that this log signed and does not continue: nothing is signed from here on";
+    WITNESS_LAGGED = "witness.checkpoint.lagged/1", Evidence, "no quorum of witnesses cosigned for longer than allowed";
+    WITNESS_RESUMED = "witness.checkpoint.resumed/1", Evidence, "a quorum of witnesses cosigns again";
 }
 
 /// The kind of that name, if Haris ever wrote it.

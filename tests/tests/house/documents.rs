@@ -11,6 +11,8 @@ const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "LICENSE",
     "docs/stores.md",
+    "docs/trust.md",
+    "docs/verify-by-hand.md",
     "docs/threat-model.md",
     "docs/recipes/add-a-detector.md",
     "docs/recipes/add-a-protocol.md",
@@ -37,6 +39,19 @@ fn links_between_documents_lead_somewhere() {
             assert!(path.parent().unwrap().join(target).exists(), "{name} links to {target}, which is not there");
         }
     }
+}
+
+/// `docs/trust.md` names the test behind each of its claims: `module::test`.
+#[test]
+fn the_tests_that_the_trust_page_names_are_there() {
+    let root = super::root();
+    let page = fs::read_to_string(root.join("docs/trust.md")).unwrap();
+    let named: std::collections::BTreeSet<&str> =
+        page.split('`').skip(1).step_by(2).filter_map(|code| code.rsplit_once("::")).map(|(_, test)| test).collect();
+    assert!(named.len() >= 20, "the page has lost its tests: {named:?}");
+    let sources: String = super::tidy::rust_files().map(|(_, text)| text).collect();
+    let missing: Vec<&str> = named.into_iter().filter(|test| !sources.contains(&format!("fn {test}("))).collect();
+    assert!(missing.is_empty(), "no such test: {missing:?}");
 }
 
 #[test]

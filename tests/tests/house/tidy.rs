@@ -20,7 +20,7 @@ fn files() -> Vec<PathBuf> {
     names.lines().map(|name| root.join(name)).filter(|path| path.is_file()).collect()
 }
 
-fn rust_files() -> impl Iterator<Item = (PathBuf, String)> {
+pub(super) fn rust_files() -> impl Iterator<Item = (PathBuf, String)> {
     let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
     files().into_iter().filter(is_rust).map(|path| {
         let text = fs::read_to_string(&path).unwrap();

@@ -6,6 +6,7 @@ mod admin;
 mod crash;
 mod drain;
 mod first_run;
+mod inspected;
 mod leaks;
 mod orders;
 mod privacy;

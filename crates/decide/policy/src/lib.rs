@@ -11,6 +11,6 @@ mod settings;
 mod verdicts;
 
 pub use pattern::{BadPattern, Pattern};
-pub use route::{BadPolicy, Environment, OnAuditFailure, OnUnknown, Policy, Route, UpstreamFacts};
+pub use route::{BadPolicy, Environment, OnAuditFailure, OnUnknown, OnWitnessLag, Policy, Route, UpstreamFacts};
 pub use settings::RouteSettings;
 pub use verdicts::{Direction, Verdicts};

@@ -26,6 +26,15 @@ pub enum OnAuditFailure {
     Allow,
 }
 
+/// What to do when witnesses have not cosigned for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnWitnessLag {
+    /// Go on; status, event and alert say so.
+    Allow,
+    /// No witness, no service.
+    Refuse,
+}
+
 /// Whether traffic counts in controls and reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Environment {
@@ -78,6 +87,8 @@ pub struct Route {
     pub media: OnUnknown,
     /// When an event cannot be made durable.
     pub on_audit_failure: OnAuditFailure,
+    /// When witnesses have not cosigned for too long.
+    pub on_witness_lag: OnWitnessLag,
     /// Whether its traffic counts.
     pub environment: Environment,
     /// Verdicts on what callers send.
@@ -220,6 +231,7 @@ fn default_route(upstream: &UpstreamFacts, name: &str) -> Result<Route, BadPolic
         unknown_fields: OnUnknown::Refuse,
         media: OnUnknown::Record,
         on_audit_failure: OnAuditFailure::Refuse,
+        on_witness_lag: OnWitnessLag::Allow,
         environment: upstream.environment,
         request: Verdicts::default_for(Direction::Request, upstream.inside_country),
         answer: Verdicts::default_for(Direction::Answer, upstream.inside_country),
@@ -251,6 +263,11 @@ fn configured(settings: &RouteSettings, upstream: &UpstreamFacts, rules: &[Rule]
         None | Some("refuse") => OnAuditFailure::Refuse,
         Some("dangerously_allow") => OnAuditFailure::Allow,
         Some(given) => return Err(word("on_audit_failure", given, "refuse, dangerously_allow")),
+    };
+    route.on_witness_lag = match settings.on_witness_lag.as_deref() {
+        None | Some("allow") => OnWitnessLag::Allow,
+        Some("refuse") => OnWitnessLag::Refuse,
+        Some(given) => return Err(word("on_witness_lag", given, "allow, refuse")),
     };
     for (direction, given, verdicts) in
         [("request", &settings.request, &mut route.request), ("answer", &settings.answer, &mut route.answer)]
@@ -378,6 +395,7 @@ mod tests {
         check(RouteSettings { upstream: "mok".into(), ..strict() }, "there is no upstream `mok`");
         check(RouteSettings { store: Some("all".into()), ..strict() }, "none, redacted, full");
         check(RouteSettings { name: "default-mock".into(), ..strict() }, "two routes are called");
+        check(RouteSettings { on_witness_lag: Some("stop".into()), ..strict() }, "none of allow, refuse");
         let misspelt = RouteSettings { request: [("injectoin".into(), "block".into())].into(), ..strict() };
         check(misspelt, "did you mean `injection`?");
         let verdict = RouteSettings { request: [("qid".into(), "stop".into())].into(), ..strict() };

@@ -29,6 +29,9 @@ pub struct RouteSettings {
     /// When an event cannot be made durable: `refuse` (default), or `dangerously_allow`.
     #[serde(default)]
     pub on_audit_failure: Option<String>,
+    /// When witnesses have not cosigned for too long: `allow` (default), or `refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_witness_lag: Option<String>,
     /// Verdicts on what callers send, by kind or rule id.
     #[serde(default)]
     pub request: BTreeMap<String, String>,

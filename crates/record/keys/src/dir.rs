@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haris_domain::{Log, Timestamp};
+use haris_merkle::KeyKind;
 use haris_merkle::note::{SignError, Signer};
 use zeroize::Zeroizing;
 
@@ -23,13 +24,17 @@ const FILE_BYTES_MAX: u64 = 256;
 
 /// What a key is for; also the name of its file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
+pub(crate) enum Use {
     LogEd25519,
     LogMlDsa44,
     KeyEncryption,
+    Receipt,
+    WitnessEd25519,
+    WitnessMlDsa44,
 }
 
 impl Use {
+    /// Those without which a log cannot go on. A fresh receipt key forks nothing, so one that is missing is made.
     const ALL: [Self; 3] = [Self::LogEd25519, Self::LogMlDsa44, Self::KeyEncryption];
 
     fn name(self) -> &'static str {
@@ -37,10 +42,13 @@ impl Use {
             Self::LogEd25519 => "log-ed25519",
             Self::LogMlDsa44 => "log-ml-dsa-44",
             Self::KeyEncryption => "key-encryption",
+            Self::Receipt => "receipt",
+            Self::WitnessEd25519 => "witness-ed25519",
+            Self::WitnessMlDsa44 => "witness-ml-dsa-44",
         }
     }
 
-    fn file(self, dir: &Path) -> PathBuf {
+    pub(crate) fn file(self, dir: &Path) -> PathBuf {
         dir.join(format!("{}.key", self.name()))
     }
 }
@@ -91,6 +99,7 @@ pub struct KeyDir {
     ed25519_seed: Zeroizing<[u8; 32]>,
     ml_dsa_seed: Zeroizing<[u8; 32]>,
     key_encryption: Zeroizing<[u8; 32]>,
+    receipt_seed: Zeroizing<[u8; 32]>,
     ed25519_public: [u8; 32],
 }
 
@@ -107,21 +116,21 @@ impl KeyDir {
     /// When the directory or a file is open to others, a key is missing or malformed, or the
     /// operating system refuses.
     pub fn open_or_create(dir: &Path) -> Result<Self, KeyError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("create", dir))?;
-        refuse_exposed(dir, &fs::metadata(dir).map_err(io_error("read", dir))?, "700")?;
+        folder(dir)?;
         let present = |purpose: &Use| purpose.file(dir).exists();
         if !Use::ALL.iter().any(present) {
-            for purpose in Use::ALL {
-                create(dir, purpose, &random_key())?;
-            }
-            File::open(dir).and_then(|d| d.sync_all()).map_err(io_error("sync", dir))?;
+            make(dir, &Use::ALL)?;
         } else if let Some(missing) = Use::ALL.into_iter().find(|purpose| !present(purpose)) {
             return Err(KeyError::Incomplete { dir: dir.display().to_string(), missing: missing.name() });
+        }
+        if !present(&Use::Receipt) {
+            make(dir, &[Use::Receipt])?;
         }
         let ed25519_seed = read(dir, Use::LogEd25519)?;
         let ed25519_public = Ed25519Signer::public_key(&ed25519_seed);
         let ml_dsa_seed = read(dir, Use::LogMlDsa44)?;
-        Ok(Self { ed25519_seed, ml_dsa_seed, key_encryption: read(dir, Use::KeyEncryption)?, ed25519_public })
+        let (key_encryption, receipt_seed) = (read(dir, Use::KeyEncryption)?, read(dir, Use::Receipt)?);
+        Ok(Self { ed25519_seed, ml_dsa_seed, key_encryption, receipt_seed, ed25519_public })
     }
 
     /// Who signs the checkpoints of `log` under `origin`: Ed25519 on both logs, and ML-DSA-44 on
@@ -131,11 +140,20 @@ impl KeyDir {
     /// When `origin` cannot be a key's name (empty, or with a space or `+`).
     pub fn log_signers(&self, log: Log, origin: &str) -> Result<Vec<Box<dyn Signer + Send + Sync>>, SignError> {
         let mut signers: Vec<Box<dyn Signer + Send + Sync>> =
-            vec![Box::new(Ed25519Signer::new(origin, &self.ed25519_seed)?)];
+            vec![Box::new(Ed25519Signer::new(origin, KeyKind::Ed25519, &self.ed25519_seed)?)];
         if log == Log::Evidence {
             signers.push(Box::new(MlDsaSigner::new(origin, &self.ml_dsa_seed)?));
         }
         Ok(signers)
+    }
+
+    /// Who signs receipts under `name`: a key that signs nothing else, so that what a caller asks for is never read as
+    /// a checkpoint.
+    ///
+    /// # Errors
+    /// When `name` cannot be a key's name (empty, or with a space or `+`).
+    pub fn receipt_signer(&self, name: &str) -> Result<Box<dyn Signer + Send + Sync>, SignError> {
+        Ok(Box::new(Ed25519Signer::new(name, KeyKind::Ed25519, &self.receipt_seed)?))
     }
 
     /// The log's Ed25519 public key: names the log when no origin is configured.
@@ -206,6 +224,20 @@ fn refuse_exposed(path: &Path, metadata: &fs::Metadata, wanted: &'static str) ->
     Ok(())
 }
 
+/// Makes the directory, or refuses one that others can read.
+pub(crate) fn folder(dir: &Path) -> Result<(), KeyError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("create", dir))?;
+    refuse_exposed(dir, &fs::metadata(dir).map_err(io_error("read", dir))?, "700")
+}
+
+/// Makes fresh keys; they are durable when this returns.
+pub(crate) fn make(dir: &Path, purposes: &[Use]) -> Result<(), KeyError> {
+    for purpose in purposes {
+        create(dir, *purpose, &random_key())?;
+    }
+    File::open(dir).and_then(|d| d.sync_all()).map_err(io_error("sync", dir))
+}
+
 fn create(dir: &Path, purpose: Use, secret: &[u8; 32]) -> Result<(), KeyError> {
     let path = purpose.file(dir);
     let line = Zeroizing::new(format!("haris-key/1 {} {}\n", purpose.name(), STANDARD.encode(secret)));
@@ -214,7 +246,7 @@ fn create(dir: &Path, purpose: Use, secret: &[u8; 32]) -> Result<(), KeyError> {
     file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error("write", &path))
 }
 
-fn read(dir: &Path, purpose: Use) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+pub(crate) fn read(dir: &Path, purpose: Use) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let path = purpose.file(dir);
     let file = File::open(&path).map_err(io_error("open", &path))?;
     refuse_exposed(&path, &file.metadata().map_err(io_error("read", &path))?, "600")?;

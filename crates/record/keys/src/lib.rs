@@ -13,11 +13,13 @@ mod dir;
 mod index;
 mod payload;
 mod signer;
+mod witness;
 
 pub use day::{DayKey, DayKeys};
 pub use dir::{KeyDir, KeyError};
 pub use index::{IndexKey, search_term};
 pub use payload::{OpenError, OpenedPayload, commit_key, open_payload, seal_payload};
+pub use witness::{WitnessKeyError, witness_signers};
 
 /// A wrapped key that does not unwrap: it was altered, or wrapped under another key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

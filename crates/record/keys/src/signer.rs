@@ -4,16 +4,16 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, PqdsaKeyP
 use haris_merkle::key::{KeyKind, VerifierKey};
 use haris_merkle::note::{SignError, Signer};
 
-/// Ed25519 over the note's text (signature type 01).
+/// Ed25519: over the note's text (type 01), or as a timestamped cosignature (type 04).
 pub(crate) struct Ed25519Signer {
     pair: Ed25519KeyPair,
     key: VerifierKey,
 }
 
 impl Ed25519Signer {
-    pub(crate) fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignError> {
+    pub(crate) fn new(name: &str, kind: KeyKind, seed: &[u8; 32]) -> Result<Self, SignError> {
         let pair = ed25519(seed);
-        let key = verifier_key(origin, KeyKind::Ed25519, pair.public_key().as_ref())?;
+        let key = verifier_key(name, kind, pair.public_key().as_ref())?;
         Ok(Self { pair, key })
     }
 
@@ -41,7 +41,7 @@ impl Signer for Ed25519Signer {
     }
 }
 
-/// ML-DSA-44 as a timestamped cosignature of the log itself (signature type 06).
+/// ML-DSA-44 as a timestamped cosignature, of a witness or of the log itself (signature type 06).
 pub(crate) struct MlDsaSigner {
     pair: PqdsaKeyPair,
     key: VerifierKey,
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn both_signatures_verify_and_neither_covers_another_text() {
-        let ed25519 = Ed25519Signer::new("example.com/log", &[1; 32]).unwrap();
+        let ed25519 = Ed25519Signer::new("example.com/log", KeyKind::Ed25519, &[1; 32]).unwrap();
         let ml_dsa = MlDsaSigner::new("example.com/log", &[2; 32]).unwrap();
         let text = "example.com/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n";
         let note = Note::sign(text, &[&ed25519, &ml_dsa], 1_700_000_000).unwrap();

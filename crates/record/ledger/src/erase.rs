@@ -128,8 +128,11 @@ impl Ledger {
         Err(EraseError::SpoolHolds { spool: name.to_owned() })
     }
 
-    /// Finishes what is on record and was cut short.
-    pub(crate) async fn finish_erasures(&self) -> Result<(), EraseError> {
+    /// Finishes what is on record and was cut short. Seals, if there is something.
+    ///
+    /// # Errors
+    /// When the database or the blobs fail.
+    pub async fn finish_erasures(&self) -> Result<(), EraseError> {
         let rows = sqlx::query("SELECT DISTINCT erasure_id FROM ledger_erasure_target").fetch_all(self.sql()).await?;
         if rows.is_empty() {
             return Ok(());

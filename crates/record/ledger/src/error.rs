@@ -202,6 +202,12 @@ pub enum SealError {
         /// The size.
         size: u64,
     },
+    /// Somebody outside knows another history of this log, or a longer one: signing would make a second.
+    #[error("nothing is signed: {why}")]
+    Barred {
+        /// What is known of it.
+        why: String,
+    },
     /// A signature could not be made.
     #[error(transparent)]
     Sign(#[from] SignError),

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::time::Duration;
 
 use haris_domain::{Actor, Draft, Event, EventId, Log, PayloadRef, Stored, Timestamp, kind};
 use haris_merkle::tile::{Entries, TILE_WIDTH, Tile, chain, encode, right_edge};
@@ -20,6 +21,8 @@ use crate::{AppendError, CheckpointRow, Ledger, LogTiles, Payload, ReadError, Se
 
 /// Leaves of a selection, whose indices are held in memory.
 const SELECTED_MAX: usize = 4_000_000;
+/// How long an export waits for witnesses. Without them the bundle says that the operator alone signed.
+const COSIGNERS_WAIT: Duration = Duration::from_secs(5);
 /// Payloads of one bundle: two members each, and a bundle holds 65,535.
 const PAYLOADS_MAX: usize = 30_000;
 
@@ -41,6 +44,8 @@ pub struct Export {
     pub made_by: String,
     /// Who asked.
     pub actor: Actor,
+    /// How many keys of witnesses should have signed the checkpoints. They are waited for, not insisted on.
+    pub cosigners: usize,
 }
 
 /// What was exported.
@@ -131,7 +136,9 @@ impl Ledger {
     /// When there is nothing to export, it does not fit a bundle, or the ledger is damaged.
     pub async fn export(&self, what: Export, file: File, now: Timestamp) -> Result<Exported, ExportError> {
         self.seal_and_anchor(now).await?;
-        let (mut parts, anchor) = self.parts(&what).await?;
+        let sealed = self.checkpoint(Log::Evidence).await?.ok_or(ExportError::Nothing)?;
+        let evidence = self.best_witnessed(Log::Evidence, sealed.size, what.cosigners, COSIGNERS_WAIT).await?;
+        let (mut parts, anchor) = self.parts(&what, evidence.unwrap_or(sealed)).await?;
         let scope = if what.filter.is_empty() || what.complete { Scope::Range } else { Scope::Selection };
         if scope == Scope::Selection || what.with_payloads {
             for part in &mut parts {
@@ -152,8 +159,7 @@ impl Ledger {
     }
 
     /// The newest checkpoints that belong together, and the ranges that the window covers.
-    async fn parts(&self, what: &Export) -> Result<(Vec<Part>, Anchor), ExportError> {
-        let evidence = self.checkpoint(Log::Evidence).await?.ok_or(ExportError::Nothing)?;
+    async fn parts(&self, what: &Export, evidence: CheckpointRow) -> Result<(Vec<Part>, Anchor), ExportError> {
         let row = sqlx::query(
             "SELECT leaf_index, size FROM ledger_anchor WHERE leaf_index < $1 ORDER BY leaf_index DESC LIMIT 1",
         )
@@ -176,7 +182,8 @@ impl Ledger {
             return Err(ExportError::NotAnchored);
         }
         let mut parts = Vec::new();
-        for (log, checkpoint) in checkpoints {
+        for (log, mut checkpoint) in checkpoints {
+            checkpoint.note = self.cosigned_note(&checkpoint).await?;
             let (from, to) = self.range(log, what, checkpoint.size).await?;
             let tiles = self.tiles(log);
             parts.push(Part { log, tiles, checkpoint, from, to, selected: None, payloads: Vec::new() });

@@ -11,6 +11,7 @@ mod tree;
 use std::fmt;
 
 use haris_domain::Log;
+use haris_merkle::VerifierKey;
 use haris_store::Engine;
 use haris_store::sqlx::{self, Row};
 use haris_verify::Findings;
@@ -23,6 +24,8 @@ use entries::{Anchored, Chunk, LogCheck, Packed};
 const PROBLEMS_MAX: usize = 1000;
 /// Entries that are held in memory at once: sixteen bundles.
 const CHUNK: u64 = 4_096;
+/// Cosignatures that are looked at together.
+const COSIGNATURES: i64 = 1_000;
 /// Packs that are looked up at once.
 const PACKS: i64 = 1_000;
 
@@ -89,6 +92,31 @@ impl Fsck {
     }
 }
 
+/// A checkpoint on record, with the cosignature lines that the published copy may carry.
+pub(super) struct Recorded {
+    pub(super) note: String,
+    pub(super) lines: Vec<String>,
+}
+
+fn wrong_cosignature(keys: &[VerifierKey], signer: &str, at: u64, line: &str, note: Option<&str>) -> Option<String> {
+    let Some(note) = note else { return Some("there is no such checkpoint on record".to_owned()) };
+    let read = haris_merkle::note::signatures(&format!("{line}\n")).ok();
+    let Some(signature) = read.filter(|lines| lines.len() == 1).and_then(|mut lines| lines.pop()) else {
+        return Some("its line is no signature".to_owned());
+    };
+    if signer != format!("{}+{}", signature.name, hex::encode(signature.id)) {
+        return Some("its line is of another key".to_owned());
+    }
+    // A witness that is no longer configured: whoever has its key can still check the line.
+    let key = keys.iter().find(|key| key.name() == signature.name && key.id() == signature.id)?;
+    let text = haris_merkle::Note::parse(note.as_bytes()).ok()?;
+    match key.verify(text.text(), &signature.blob) {
+        Ok(Some(signed)) if signed == at => None,
+        Ok(_) => Some("its row says another time than was signed".to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 impl Ledger {
     /// Checks everything that was sealed, the rows after it, and the payloads' keys. Reads only; events that are
     /// appended meanwhile are left for the next time. Memory is bounded.
@@ -142,6 +170,7 @@ impl Ledger {
             (check, chunk, from) = (checked, next?, to);
         }
         self.fsck_rows_beyond(&mut check, log, size).await?;
+        self.fsck_cosignatures(&mut check, log, sealed).await?;
         // A round of the sealer that is under way records its checkpoint first and publishes it a moment later.
         drop(self.inner().sealer.lock().await);
         let published = self.tiles(log);
@@ -214,12 +243,53 @@ impl Ledger {
     }
 
     /// The recorded checkpoint of the size that is published.
-    async fn checkpoints_as_published(&self, log: Log, published: Option<&[u8]>) -> Result<Option<String>, ReadError> {
+    async fn checkpoints_as_published(
+        &self,
+        log: Log,
+        published: Option<&[u8]>,
+    ) -> Result<Option<Recorded>, ReadError> {
         let size =
             published.and_then(|bytes| haris_merkle::Checkpoint::parse(bytes).ok()).map(|(parsed, _)| parsed.size);
-        let Some(size) = size else { return Ok(self.checkpoint(log).await?.map(|row| row.note)) };
-        let row = self.checkpoint_covering(log, size).await?.filter(|row| row.size == size);
-        Ok(row.map(|row| row.note))
+        let row = match size {
+            None => self.checkpoint(log).await?,
+            Some(size) => self.checkpoint_covering(log, size).await?.filter(|row| row.size == size),
+        };
+        let Some(row) = row else { return Ok(None) };
+        let cosignatures = self.cosignatures(log, row.size).await?;
+        Ok(Some(Recorded { note: row.note, lines: cosignatures.into_iter().map(|one| one.line).collect() }))
+    }
+
+    /// Cosignatures on record: each belongs to a checkpoint, reads as its row says and, where its key is known, is
+    /// valid.
+    async fn fsck_cosignatures(&self, check: &mut LogCheck, log: Log, sealed: u64) -> Result<(), ReadError> {
+        let keys = self.inner().witness_keys.lock().clone();
+        let (mut size, mut signer) = (-1_i64, String::new());
+        loop {
+            let rows = sqlx::query(
+                "SELECT s.size AS size, s.signer AS signer, s.at AS at, s.line AS line, c.note AS note \
+                 FROM ledger_cosignature s LEFT JOIN ledger_checkpoint c ON c.log = s.log AND c.size = s.size \
+                 WHERE s.log = $1 AND s.size <= $2 AND (s.size > $3 OR (s.size = $3 AND s.signer > $4)) \
+                 ORDER BY s.size, s.signer LIMIT $5",
+            )
+            .bind(log.name())
+            .bind(integer(sealed))
+            .bind(size)
+            .bind(signer.as_str())
+            .bind(COSIGNATURES)
+            .fetch_all(self.sql())
+            .await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            (size, signer) = (last.try_get("size")?, last.try_get("signer")?);
+            for row in &rows {
+                let (size, signer) = (natural(row, "size")?, row.try_get::<String, _>("signer")?);
+                let (at, line) = (natural(row, "at")?, row.try_get::<String, _>("line")?);
+                let note: Option<String> = row.try_get("note")?;
+                if let Some(why) = wrong_cosignature(&keys, &signer, at, &line, note.as_deref()) {
+                    let what = format!("the cosignature of {size} entries by `{signer}`");
+                    check.problem(None, what, why);
+                }
+            }
+        }
     }
 
     /// Keys that should open, and packs that should be there.

@@ -11,7 +11,7 @@ use haris_merkle::{Hash, VerifierKey};
 use haris_store::Store;
 use haris_store::sqlx::{self, Row};
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::append::{Along, Direct, Entry};
 use crate::seal::Sealer;
@@ -56,6 +56,14 @@ pub(crate) struct Inner {
     pub(crate) destroying: AsyncMutex<()>,
     /// Told of each append.
     pub(crate) appended: Notify,
+    /// Counts rounds that sealed something.
+    pub(crate) sealed: watch::Sender<u64>,
+    /// Counts cosignatures that came in.
+    pub(crate) cosigned: watch::Sender<u64>,
+    /// Why nothing may be signed, if so: a witness knows another history of this log.
+    pub(crate) barred: Mutex<Option<String>>,
+    /// Keys of the witnesses that this installation is told of, for checking what is on record of them.
+    pub(crate) witness_keys: Mutex<Vec<VerifierKey>>,
     /// Leaf hashes of what this process appended and nobody sealed yet, so that a row which was changed together with
     /// its recorded hash is still caught.
     pub(crate) unsealed: Mutex<[BTreeMap<u64, Hash>; 2]>,
@@ -77,6 +85,17 @@ impl Ledger {
     /// # Errors
     /// When the origin or the keys are not those of the first start, or what is stored does not fit together.
     pub async fn open(options: Options, now: Timestamp) -> Result<Self, OpenError> {
+        let ledger = Self::open_unsigned(options, now).await?;
+        ledger.finish_erasures().await.map_err(Box::new)?;
+        Ok(ledger)
+    }
+
+    /// As [`Ledger::open`], but signs nothing: for whoever first compares with what others know of this log. Call
+    /// [`Ledger::finish_erasures`] afterwards.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub async fn open_unsigned(options: Options, now: Timestamp) -> Result<Self, OpenError> {
         let recorded = recorded_logs(&options.store).await?;
         let origins = origins(&options, &recorded)?;
         let face = |log: Log| {
@@ -86,8 +105,12 @@ impl Ledger {
             Ok::<_, OpenError>(LogFace { origin, signers, verifier_keys })
         };
         let logs = [face(Log::Evidence)?, face(Log::Traffic)?];
-        let mut projections: Vec<Box<dyn Projection>> =
-            vec![Box::new(hold::Holds), Box::new(anchor::Anchors), Box::new(process::Processes)];
+        let mut projections: Vec<Box<dyn Projection>> = vec![
+            Box::new(hold::Holds),
+            Box::new(anchor::Anchors),
+            Box::new(process::Processes),
+            Box::new(crate::continuity::Continuities),
+        ];
         projections.extend(options.projections);
         let ledger = Self(Arc::new(Inner {
             logs,
@@ -103,6 +126,10 @@ impl Ledger {
             sealer_error: Mutex::new(None),
             destroying: AsyncMutex::new(()),
             appended: Notify::new(),
+            sealed: watch::Sender::new(0),
+            cosigned: watch::Sender::new(0),
+            barred: Mutex::new(None),
+            witness_keys: Mutex::new(Vec::new()),
             unsealed: Mutex::new([BTreeMap::new(), BTreeMap::new()]),
         }));
         let stale = ledger.prepare_projections().await?;
@@ -114,7 +141,6 @@ impl Ledger {
             ledger.fold_anew().await?;
         }
         ledger.ensure_day_keys(now).await?;
-        ledger.finish_erasures().await.map_err(Box::new)?;
         Ok(ledger)
     }
 
@@ -168,6 +194,16 @@ impl Ledger {
     #[must_use]
     pub fn verifier_keys(&self, log: Log) -> &[VerifierKey] {
         &self.face(log).verifier_keys
+    }
+
+    /// Who signs receipts: a key of its own, under the name that both logs share and `receipt`.
+    ///
+    /// # Errors
+    /// When the name cannot be a key's.
+    pub fn receipt_signer(&self) -> Result<Box<dyn Signer + Send + Sync>, haris_merkle::note::SignError> {
+        let origin = self.origin(Log::Evidence);
+        let trunk = origin.strip_suffix("/evidence").unwrap_or(origin);
+        self.0.keys.receipt_signer(&format!("{trunk}/receipt"))
     }
 
     /// A log's tiles and bundles.

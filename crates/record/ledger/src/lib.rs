@@ -10,6 +10,7 @@
 
 mod anchor;
 mod append;
+mod continuity;
 mod erase;
 mod error;
 mod export;
@@ -27,6 +28,7 @@ mod search;
 mod ship;
 mod status;
 mod tiles;
+mod witness;
 
 pub use append::Appended;
 pub use erase::{Erase, EraseBy, Erased};
@@ -43,6 +45,7 @@ pub use rebuild::{Difference, Rebuilt};
 pub use seal::{Sealed, SealedLog};
 pub use status::{LedgerStatus, LogStatus};
 pub use tiles::LogTiles;
+pub use witness::{Cosignature, Standing};
 
 #[cfg(test)]
 mod tests {

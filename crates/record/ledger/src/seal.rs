@@ -87,6 +87,9 @@ impl Ledger {
 
     async fn seal_with(&self, anchor_older_than: i64, now: Timestamp) -> Result<Sealed, SealError> {
         let mut sealer = self.inner().sealer.lock().await;
+        if let Some(why) = self.signing_barred() {
+            return Err(SealError::Barred { why });
+        }
         let Some(lock) = self.sealer_lock().await? else {
             return Ok(Sealed { logs: Vec::new(), elsewhere: true });
         };
@@ -104,6 +107,9 @@ impl Ledger {
         }
         sealed.logs.extend(evidence?);
         sealed.logs.extend(traffic?);
+        if !sealed.logs.is_empty() {
+            self.inner().sealed.send_modify(|rounds| *rounds += 1);
+        }
         anchored.map_err(Box::new)?;
         Ok(sealed)
     }
@@ -276,9 +282,10 @@ impl Ledger {
             sealer.edges[log as usize] = Edge { tidy: sealed, ..self.load_edge(log, recorded.as_ref()).await? };
             let Some(row) = recorded else { continue };
             let before = self.checkpoint_before(log, row.size).await?;
+            let note = self.cosigned_note(&row).await?;
             self.blocking(move |blobs| {
-                if published.as_deref() != Some(row.note.as_bytes()) {
-                    blobs.put(&tiles.path("checkpoint"), row.note.as_bytes())?;
+                if published.as_deref() != Some(note.as_bytes()) {
+                    blobs.put(&tiles.path("checkpoint"), note.as_bytes())?;
                 }
                 remove_superseded(blobs, &tiles, before, row.size)
             })

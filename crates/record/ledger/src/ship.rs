@@ -15,7 +15,7 @@ const BYTES_PER_BATCH: usize = 8 << 20;
 /// After an error, before trying again. The events wait in the spool meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Requests that finish together are shipped together: a batch costs two syncs however long it is.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(200);
 
 impl Ledger {
     /// Ships what the spool holds now, and gives how many events that were.

@@ -24,6 +24,7 @@ fn all() -> Export {
         with_payloads: false,
         made_by: "haris test".into(),
         actor: Actor::local(1000),
+        cosigners: 0,
     }
 }
 

@@ -35,7 +35,8 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
 }
 
 /// Plain SHA-256.
-pub(crate) fn sha256(bytes: &[u8]) -> Hash {
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> Hash {
     fixed(digest(&SHA256, bytes).as_ref())
 }
 

@@ -6,7 +6,7 @@
 //! each is bounded, strict (one spelling per meaning) and returns an error instead of panicking.
 //!
 //! The formats are public: RFC 6962 section 2.1, and C2SP tlog-tiles, signed-note, tlog-checkpoint, tlog-cosignature,
-//! tlog-proof and tlog-policy.
+//! tlog-proof, tlog-witness and tlog-policy.
 
 pub mod checkpoint;
 pub mod frontier;
@@ -15,6 +15,9 @@ pub mod key;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod receipt;
+pub mod submission;
+pub mod subtrees;
 pub mod tile;
 pub mod tlog_proof;
 pub mod tree;
@@ -28,6 +31,9 @@ pub use key::{KeyKind, VerifierKey};
 pub use note::{Note, Signer};
 pub use policy::Policy;
 pub use proof::{verify_consistency, verify_inclusion};
+pub use receipt::Receipt;
+pub use submission::Submission;
+pub use subtrees::Subtrees;
 pub use tile::{Entries, Tile};
 pub use tlog_proof::TlogProof;
 pub use tree::ReadTiles;

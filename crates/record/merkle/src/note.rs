@@ -2,7 +2,7 @@
 //!
 //! The text means nothing until [`Note::verify`] has accepted it under keys that the reader brought along.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::key::{BadSignature, VerifierKey};
 use crate::text;
@@ -124,14 +124,7 @@ impl Note {
         // The text ends at the LAST blank line; it may have blank lines of its own.
         let end = whole.rfind("\n\n").ok_or(BadNote::Form)?;
         let (text, lines) = (&whole[..=end], &whole[end + 2..]);
-        let lines = lines.strip_suffix('\n').ok_or(BadNote::Form)?;
-        let mut signatures = Vec::new();
-        for (index, line) in lines.split('\n').enumerate() {
-            if index == SIGNATURES_MAX {
-                return Err(BadNote::TooMany);
-            }
-            signatures.push(signature(line).ok_or(BadNote::Line { line: index + 1 })?);
-        }
+        let signatures = signatures(lines)?;
         Ok(Self { text: text.to_owned(), signatures })
     }
 
@@ -162,6 +155,12 @@ impl Note {
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
+    }
+
+    /// The same text under other signature lines.
+    #[must_use]
+    pub fn with_signatures(&self, signatures: Vec<Signature>) -> Self {
+        Self { text: self.text.clone(), signatures }
     }
 
     /// Adds a signature line, a witness's for instance.
@@ -196,9 +195,7 @@ impl Note {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = format!("{}\n", self.text);
         for signature in &self.signatures {
-            let blob = [signature.id.as_slice(), &signature.blob].concat();
-            writeln!(out, "{LINE_START}{} {}", signature.name, text::to_base64(&blob))
-                .expect("writing to a String does not fail");
+            writeln!(out, "{signature}").expect("writing to a String does not fail");
         }
         out.into_bytes()
     }
@@ -206,6 +203,30 @@ impl Note {
 
 fn valid_characters(text: &str) -> bool {
     text.bytes().all(|byte| byte >= 0x20 || byte == b'\n')
+}
+
+/// Reads signature lines without a text before them: what a witness answers. At least one, each ended by a newline.
+///
+/// # Errors
+/// When a line is none, or there are too many.
+pub fn signatures(lines: &str) -> Result<Vec<Signature>, BadNote> {
+    let lines = lines.strip_suffix('\n').ok_or(BadNote::Form)?;
+    let mut signatures = Vec::new();
+    for (index, line) in lines.split('\n').enumerate() {
+        if index == SIGNATURES_MAX {
+            return Err(BadNote::TooMany);
+        }
+        signatures.push(signature(line).ok_or(BadNote::Line { line: index + 1 })?);
+    }
+    Ok(signatures)
+}
+
+/// The line, without its newline.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blob = [self.id.as_slice(), &self.blob].concat();
+        write!(f, "{LINE_START}{} {}", self.name, text::to_base64(&blob))
+    }
 }
 
 fn signature(line: &str) -> Option<Signature> {

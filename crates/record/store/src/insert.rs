@@ -60,11 +60,14 @@ pub async fn insert<const N: usize>(
     rows: Vec<[Value; N]>,
     tail: &'static str,
 ) -> Result<u64, sqlx::Error> {
+    // sqlx looks up the name of each numbered parameter in SQLite's list of them, which makes a long statement cost the
+    // square of its length; nameless ones have no list.
+    let numbered = tx.backend_name() != "SQLite";
     let mut rows = rows.into_iter();
     let mut inserted = 0;
     while rows.len() > 0 {
         let chunk: Vec<_> = rows.by_ref().take(ROWS_PER_STATEMENT).collect();
-        let sql = statement(table, &columns, chunk.len(), tail);
+        let sql = statement(table, &columns, chunk.len(), numbered, tail);
         // Only the full-length statement recurs often enough to be worth a place in the cache.
         let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS_PER_STATEMENT);
         for value in chunk.into_iter().flatten() {
@@ -81,15 +84,19 @@ pub async fn insert<const N: usize>(
     Ok(inserted)
 }
 
-fn statement(table: &str, columns: &[&str], rows: usize, tail: &str) -> String {
+fn statement(table: &str, columns: &[&str], rows: usize, numbered: bool, tail: &str) -> String {
     use std::fmt::Write;
 
     let mut sql = format!("INSERT INTO {table} ({}) VALUES ", columns.join(", "));
     for row in 0..rows {
         sql.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..columns.len() {
-            let comma = if column == 0 { "" } else { ", " };
-            write!(sql, "{comma}${}", row * columns.len() + column + 1).expect("a String takes any text");
+            sql.push_str(if column == 0 { "" } else { ", " });
+            if numbered {
+                write!(sql, "${}", row * columns.len() + column + 1).expect("a String takes any text");
+            } else {
+                sql.push('?');
+            }
         }
         sql.push(')');
     }
@@ -103,7 +110,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_numbered_through() {
-        assert_eq!(statement("t", &["a", "b"], 2, "X"), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) X");
+    fn parameters_are_numbered_through_or_not_at_all() {
+        assert_eq!(statement("t", &["a", "b"], 2, true, "X"), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) X");
+        assert_eq!(statement("t", &["a", "b"], 2, false, "X"), "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) X");
     }
 }

@@ -9,6 +9,7 @@ use crate::{Engine, Tx};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_ledger", include_str!("../migrations/0001_ledger.sql")),
     ("0002_caller_credential", include_str!("../migrations/0002_caller_credential.sql")),
+    ("0003_cosignature", include_str!("../migrations/0003_cosignature.sql")),
 ];
 
 /// The schema that this binary writes. It refuses a database with a higher one.

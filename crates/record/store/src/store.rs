@@ -78,8 +78,12 @@ struct Inner {
 const SQLITE_READERS: u32 = 4;
 /// Well under the 100 connections of a PostgreSQL as it is installed, with several of us on it.
 const POSTGRES_CONNECTIONS: u32 = 16;
-/// How long a writer waits for those before it. A rebuild of a large log holds on for minutes.
+/// A transaction that has the write lock from its first statement on.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+/// How long a writer of SQLite waits for those before it. A rebuild of a large log holds on for minutes.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(120);
+/// How long a PostgreSQL that is away is waited for: whoever asks for the status then still gets an answer.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 /// The lock of whoever makes or changes tables: of two PostgreSQL sessions that create one table, one fails even with
 /// `IF NOT EXISTS`. Locks are per database, so any fixed number will do.
@@ -139,7 +143,15 @@ impl Store {
         match self.0.engine {
             // A deferred transaction that reads first and then writes can fail with a stale
             // snapshot; one that takes the lock at once cannot.
-            Engine::Sqlite => self.0.writers.begin_with("BEGIN IMMEDIATE").await,
+            Engine::Sqlite => match self.0.writers.begin_with(BEGIN).await {
+                // A commit that failed on a full disk has ended the transaction in SQLite, and the rollback that
+                // follows fails: sqlx then counts a transaction for good that is none. The connection is given up.
+                Err(sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed) => {
+                    self.0.writers.acquire().await?.close().await?;
+                    self.0.writers.begin_with(BEGIN).await
+                }
+                begun => begun,
+            },
             Engine::Postgres => self.0.writers.begin().await,
         }
     }
@@ -237,7 +249,7 @@ async fn sqlite_settings(connection: &mut sqlx::AnyConnection, reader: bool) -> 
 
 async fn open_postgres(url: &str) -> Result<AnyPool, OpenError> {
     let pool =
-        AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(ACQUIRE_WAIT).connect(url).await?;
+        AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(CONNECT_WAIT).connect(url).await?;
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         let row = sqlx::query("SELECT current_setting($1)").bind(setting).fetch_one(&pool).await?;
         let value: String = row.try_get(0)?;

@@ -151,3 +151,27 @@ async fn a_file_that_is_no_database_is_named_at_once() {
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains("not a database"), "{error}: {cause}");
 }
+
+/// A full disk fails the commit, SQLite ends the transaction by itself, and the rollback after it fails too.
+#[tokio::test]
+async fn a_writer_recovers_once_a_full_disk_has_room_again() {
+    let scratch = Scratch::new(Engine::Sqlite);
+    let store = scratch.open().await.unwrap();
+    let pages = |count: i64| sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {count}"));
+    let mut tx = store.begin().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE t (n INTEGER PRIMARY KEY, b BLOB NOT NULL)").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut tx = store.begin().await.unwrap();
+    sqlx::raw_sql(pages(1)).execute(&mut *tx).await.unwrap();
+    let full = insert(&mut tx, "t", ["n", "b"], vec![[Value::from(1), vec![7; 1 << 20].into()]], "").await;
+    assert!(full.unwrap_err().to_string().contains("full"));
+    drop(tx);
+
+    // A fresh connection has its own limit of pages: none, as on a disk that was emptied.
+    for n in 2..4 {
+        let mut tx = store.begin().await.unwrap();
+        insert(&mut tx, "t", ["n", "b"], vec![[Value::from(n), vec![7; 1 << 20].into()]], "").await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}

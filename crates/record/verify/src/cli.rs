@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
+use haris_merkle::receipt::RECEIPT_BYTES_MAX;
 use haris_merkle::{Policy, VerifierKey};
 use serde_json::{Value, json};
 
+use crate::outside::{Named, Place};
 use crate::report::{EventLine, Report, Watch, event_text};
 use crate::trust::Trust;
-use crate::verify::{verify, verify_proof};
+use crate::verify::{Kept, verify_proof, verify_receipt, verify_with};
 
 /// Exit status: everything the file claims is shown.
 pub const PROVEN: i32 = 0;
@@ -30,13 +32,19 @@ const SMALL_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-Checks an evidence bundle or a .tlog-proof of Haris, offline.
+Checks an evidence bundle, a .tlog-proof or a receipt of Haris, offline.
 
-Usage: haris-verify FILE --key KEY [--key KEY ...] [--policy FILE] [--format table|json] [--events]
+Usage: haris-verify FILE --key KEY [--key KEY ...] [--policy FILE] [--witness URL ...]
+                    [--in FILE] [--format table|json] [--events]
 
   --key KEY        public key of a log or of a witness, as `haris status` prints it, or a file
                    that holds it; get it from someone you trust, not from the bundle
   --policy FILE    tlog-policy: keys of logs and witnesses, and how many witnesses must have signed
+  --witness URL    asks a witness (http://...) for its newest checkpoint, and checks that the
+                   bundle's is a prefix of it; or a file with that checkpoint
+  --tiles PLACE    folder or http URL where the logs' tiles lie (PLACE/evidence/tile/...), for
+                   a witness that gives no proof; they are checked, not trusted
+  --in FILE        with a receipt: the bundle or proof that should hold the event
   --format FORMAT  table (default) or json
   --events         list every event, not only the first few and those that are not proven
   --help, --version
@@ -46,7 +54,10 @@ Exit status: 0 proven, 1 not proven or altered, 2 bad usage or unreadable file.
 
 struct Args {
     file: PathBuf,
+    /// Where a receipt's event should be.
+    within: Option<PathBuf>,
     trust: Trust,
+    named: Named,
     json: bool,
     events: bool,
 }
@@ -54,7 +65,7 @@ struct Args {
 enum Asked {
     Help,
     Version,
-    Verify(Args),
+    Verify(Box<Args>),
 }
 
 /// Runs the command with the arguments after its name. The answer goes to `stdout`, what prevents one to `stderr`.
@@ -77,6 +88,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>, stdout: &mut dyn Writ
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
     let mut args = args.into_iter();
     let (mut file, mut trust, mut json, mut events) = (None, Trust::default(), false, false);
+    let (mut within, mut named) = (None, Named::default());
     let mut only_files = false;
     while let Some(arg) = args.next() {
         let text = arg.to_str().filter(|_| !only_files).unwrap_or("").to_owned();
@@ -91,6 +103,9 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
             "--version" | "-V" => return Ok(Asked::Version),
             "--key" => trust.keys.extend(keys(&value()?)?),
             "--policy" => trust.policy = Some(policy(&value()?)?),
+            "--witness" => named.witnesses.push(Place::parse(&value()?)?),
+            "--tiles" => named.tiles = Some(Place::parse(&value()?)?),
+            "--in" => within = Some(PathBuf::from(value()?)),
             "--format" => match value()?.to_str() {
                 Some("table") => json = false,
                 Some("json") => json = true,
@@ -113,7 +128,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
                 .to_owned(),
         );
     }
-    Ok(Asked::Verify(Args { file, trust, json, events }))
+    Ok(Asked::Verify(Box::new(Args { file, within, trust, named, json, events })))
 }
 
 /// A key as text, or the keys in a file, one a line.
@@ -153,26 +168,66 @@ fn small_file(path: &OsString) -> Result<Vec<u8>, String> {
 }
 
 fn run(args: &Args, stdout: &mut dyn Write) -> Result<i32, String> {
-    let name = args.file.display();
-    let read = |error: io::Error| format!("could not read `{name}`: {error}");
-    let mut file = File::open(&args.file).map_err(|error| format!("could not open `{name}`: {error}"))?;
-    let mut start = Vec::new();
-    (&file).take(21).read_to_end(&mut start).map_err(read)?;
-    file.seek(SeekFrom::Start(0)).map_err(read)?;
     let mut out = BufWriter::new(stdout);
     let mut shown = Shown { out: &mut out, json: args.json, all: args.events, listed: 0, unproven: 0 };
-    let report = if start == b"c2sp.org/tlog-proof@v" {
-        let mut bytes = Vec::new();
-        file.take(SMALL_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(read)?;
-        verify_proof(&bytes, &args.trust, &mut shown)
-    } else if start.starts_with(b"PK") {
-        verify(file, &args.trust, &mut shown)
-    } else {
-        return Err(format!("`{name}` is neither an evidence bundle nor a .tlog-proof"));
+    let report = match sort_of(&args.file)? {
+        Sort::Receipt(bytes) => {
+            let mut kept = Kept::of(&bytes);
+            let evidence = args.within.as_deref().map(|file| evidence(file, args, &mut kept)).transpose()?;
+            let report = verify_receipt(&bytes, &args.trust, evidence.map(|report| (report, &kept)));
+            shown.begins(&report.begins).map_err(|error| format!("could not write the answer: {error}"))?;
+            report
+        }
+        _ if args.within.is_some() => return Err("--in goes with a receipt; see --help".to_owned()),
+        _ => evidence(&args.file, args, &mut shown)?,
     };
-    let report = report.map_err(read)?;
     shown.finish(&report).and_then(|()| out.flush()).map_err(|error| format!("could not write the answer: {error}"))?;
     Ok(if report.proven { PROVEN } else { NOT_PROVEN })
+}
+
+enum Sort {
+    Bundle,
+    Proof,
+    Receipt(Vec<u8>),
+}
+
+fn sort_of(path: &Path) -> Result<Sort, String> {
+    let name = path.display();
+    let file = File::open(path).map_err(|error| format!("could not open `{name}`: {error}"))?;
+    let mut start = Vec::new();
+    file.take(RECEIPT_BYTES_MAX as u64)
+        .read_to_end(&mut start)
+        .map_err(|error| format!("could not read `{name}`: {error}"))?;
+    if start.starts_with(b"c2sp.org/tlog-proof@v") {
+        Ok(Sort::Proof)
+    } else if start.starts_with(b"PK") {
+        Ok(Sort::Bundle)
+    } else if haris_merkle::Receipt::parse(&start).is_ok() {
+        Ok(Sort::Receipt(start))
+    } else {
+        Err(format!("`{name}` is neither an evidence bundle nor a .tlog-proof nor a receipt"))
+    }
+}
+
+/// Verifies a bundle or proof.
+fn evidence(path: &Path, args: &Args, watch: &mut dyn Watch) -> Result<Report, String> {
+    let name = path.display();
+    let read = |error: io::Error| format!("could not read `{name}`: {error}");
+    let sort = sort_of(path)?;
+    let file = File::open(path).map_err(|error| format!("could not open `{name}`: {error}"))?;
+    let report = match sort {
+        Sort::Bundle => verify_with(file, &args.trust, &args.named, watch),
+        Sort::Proof if !args.named.witnesses.is_empty() => {
+            return Err("--witness goes with a bundle: a single proof has no tiles to hold against it".to_owned());
+        }
+        Sort::Proof => {
+            let mut bytes = Vec::new();
+            file.take(SMALL_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(read)?;
+            verify_proof(&bytes, &args.trust, watch)
+        }
+        Sort::Receipt(_) => return Err(format!("`{name}` is a receipt; --in takes a bundle or a .tlog-proof")),
+    };
+    report.map_err(read)
 }
 
 /// Writes events as they come; a million of them need no memory.

@@ -73,6 +73,38 @@ pub struct Downtime {
     pub announced: bool,
 }
 
+/// An event of a start that cannot have written it: it had said that it stopped, or it never said that it started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stray {
+    /// The process.
+    pub node: String,
+    /// Its start.
+    pub boot: String,
+    /// The event.
+    pub index: u64,
+    /// Which of the two.
+    pub why: String,
+}
+
+/// A start that runs something else than the start before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The process.
+    pub node: String,
+    /// The `process.started` event that shows it.
+    pub index: u64,
+    /// When it started, by its clock.
+    pub at: String,
+    /// `binary` or `config`.
+    pub what: String,
+    /// The digest before; none where that start lies outside the range.
+    pub from: Option<String>,
+    /// The digest now.
+    pub to: Option<String>,
+    /// Of a configuration, the settings that changed, by name.
+    pub settings: Vec<String>,
+}
+
 /// What wrote events, as it says itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Writer {
@@ -103,6 +135,10 @@ pub struct Findings {
     pub unclean_stops: Vec<UncleanStop>,
     /// Times without a process.
     pub downtime: Vec<Downtime>,
+    /// Events of starts that cannot have written them: somebody else may have.
+    pub strays: Vec<Stray>,
+    /// Binaries and configurations that changed from one start to the next.
+    pub changes: Vec<Change>,
     /// What wrote the events.
     pub writers: Vec<Writer>,
     /// How many more there are of all of these.
@@ -117,6 +153,7 @@ impl Findings {
             && self.repeated.is_empty()
             && self.clock_steps.is_empty()
             && self.unclean_stops.is_empty()
+            && self.strays.is_empty()
             && self.not_listed == 0
     }
 }
@@ -137,6 +174,9 @@ struct Source {
     runs: Vec<(u64, u64)>,
     last_at: Option<i64>,
     monotonic: Option<(i64, i64)>,
+    /// Its first event here.
+    first: u64,
+    started: bool,
     stopped: bool,
 }
 
@@ -150,11 +190,17 @@ impl Continuity {
 
     /// Takes the next event.
     pub fn push(&mut self, index: u64, leaf: &LeafView<'_>) {
-        let Some(at) = self.source(leaf) else {
+        let Some(at) = self.source(index, leaf) else {
             self.found.not_listed += 1;
             return;
         };
         let when = leaf.at_micros();
+        let known = &self.sources[at];
+        if known.stopped {
+            let (node, boot) = (known.writer.node.clone(), known.writer.boot.clone());
+            let stray = Stray { node, boot, index, why: "it had said that it stopped".to_owned() };
+            list(&mut self.found.strays, &mut self.found.not_listed, stray);
+        }
         if leaf.kind.starts_with("process.") {
             self.process(at, index, leaf, when);
         }
@@ -178,7 +224,14 @@ impl Continuity {
     #[must_use]
     pub fn finish(self) -> Findings {
         let mut found = self.found;
+        // Of a log that begins here and in which processes say that they start.
+        let announced = self.from_start && self.sources.iter().any(|source| source.started);
         for source in self.sources {
+            if announced && !source.started {
+                let (node, boot) = (source.writer.node.clone(), source.writer.boot.clone());
+                let why = "it never said that it started".to_owned();
+                list(&mut found.strays, &mut found.not_listed, Stray { node, boot, index: source.first, why });
+            }
             let mut expected = if self.from_start { 1 } else { source.runs.first().map_or(1, |run| run.0) };
             for (from, to) in source.runs {
                 if from > expected {
@@ -193,7 +246,7 @@ impl Continuity {
         found
     }
 
-    fn source(&mut self, leaf: &LeafView<'_>) -> Option<usize> {
+    fn source(&mut self, index: u64, leaf: &LeafView<'_>) -> Option<usize> {
         let (node, boot) = (leaf.source.node.as_ref(), leaf.source.boot.as_ref());
         if let Some(at) = self.by_name.get(node).and_then(|boots| boots.get(boot)) {
             return Some(*at);
@@ -210,7 +263,7 @@ impl Continuity {
             events: 0,
         };
         let at = self.sources.len();
-        self.sources.push(Source { writer, runs: Vec::new(), last_at: None, monotonic: None, stopped: false });
+        self.sources.push(Source::new(writer, index));
         self.by_name.entry(node.to_owned()).or_default().insert(boot.to_owned(), at);
         Some(at)
     }
@@ -222,10 +275,14 @@ impl Continuity {
         let found = &mut self.found;
         match leaf.kind.as_ref() {
             "process.started/1" => {
+                self.sources[at].started = true;
                 let writer = &mut self.sources[at].writer;
                 (writer.version, writer.binary, writer.config) = (text("version"), text("binary"), text("config"));
                 let node = writer.node.clone();
                 let before = self.newest.insert(node.clone(), at).filter(|before| *before != at);
+                let writers =
+                    (before.map(|before| self.sources[before].writer.clone()), self.sources[at].writer.clone());
+                changes(found, index, leaf, writers, &data["config_changed"]);
                 let before = match before.map(|before| &self.sources[before]) {
                     Some(source) => Some((source.writer.boot.clone(), source.stopped, source.last_at)),
                     // It may lie before the range; then the start's own word for it must do.
@@ -265,6 +322,10 @@ impl Continuity {
 }
 
 impl Source {
+    fn new(writer: Writer, first: u64) -> Self {
+        Self { writer, runs: Vec::new(), last_at: None, monotonic: None, first, started: false, stopped: false }
+    }
+
     /// Notes that number `n` was seen; whether for the first time, or none when there is no more room to know.
     fn count(&mut self, n: u64) -> Option<bool> {
         if let Some(last) = self.runs.last_mut()
@@ -301,6 +362,30 @@ impl Source {
 fn previous(value: &serde_json::Value) -> Option<(String, bool, Option<i64>)> {
     let boot = value["boot"].as_str()?.to_owned();
     Some((boot, value["clean"].as_bool()?, value["last_at"].as_str().and_then(crate::moment::parse)))
+}
+
+/// What a start runs that the start before it did not.
+fn changes(
+    found: &mut Findings,
+    index: u64,
+    leaf: &LeafView<'_>,
+    (before, now): (Option<Writer>, Writer),
+    settings: &serde_json::Value,
+) {
+    let settings: Vec<String> =
+        settings.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let parts = |writer: &Writer| [writer.binary.clone(), writer.config.clone()];
+    let olds = before.as_ref().map_or([None, None], parts);
+    for ((what, from), to) in ["binary", "config"].into_iter().zip(olds).zip(parts(&now)) {
+        let settings = if what == "config" { settings.clone() } else { Vec::new() };
+        // Without the start before it, a start's own word for its settings must do.
+        let changed = if from.is_some() { from != to } else { !settings.is_empty() };
+        if changed {
+            let (node, at) = (now.node.clone(), leaf.at.to_string());
+            let change = Change { node, index, at, what: what.to_owned(), from, to, settings };
+            list(&mut found.changes, &mut found.not_listed, change);
+        }
+    }
 }
 
 fn list<T>(all: &mut Vec<T>, not_listed: &mut u64, one: T) {
@@ -376,6 +461,45 @@ mod tests {
     }
 
     #[test]
+    fn events_of_a_start_that_cannot_have_written_them_are_strays() {
+        let mut log = Continuity::new(true);
+        push(&mut log, 0, "b1", 1, "process.started/1", 0, "{}");
+        push(&mut log, 1, "b1", 2, "process.stopped/1", 10, "{}");
+        push(&mut log, 2, "b1", 3, "x.y.z/1", 20, "{}");
+        push(&mut log, 3, "b9", 1, "x.y.z/1", 30, "{}");
+        let found = log.finish();
+        let strays: Vec<_> = found.strays.iter().map(|stray| (stray.index, stray.boot.as_str())).collect();
+        assert_eq!(strays, [(2, "b1"), (3, "b9")]);
+        assert!(!found.is_quiet());
+        // A log in which nobody says that they start, and a range from the middle of one.
+        for from_start in [true, false] {
+            let mut log = Continuity::new(from_start);
+            if !from_start {
+                push(&mut log, 7, "b2", 1, "process.started/1", 0, "{}");
+            }
+            push(&mut log, 8, "b1", 9, "x.y.z/1", 30, "{}");
+            assert!(log.finish().strays.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_changed_binary_and_configuration_are_named() {
+        let mut log = Continuity::new(true);
+        let started = |binary: &str, config: &str, settings: &str| {
+            format!(r#"{{"version":"0.1.0","binary":"{binary}","config":"{config}","config_changed":[{settings}]}}"#)
+        };
+        push(&mut log, 0, "b1", 1, "process.started/1", 0, &started("sha256:00", "sha256:11", ""));
+        push(&mut log, 1, "b2", 1, "process.started/1", 10, &started("sha256:00", "sha256:11", ""));
+        push(&mut log, 2, "b3", 1, "process.started/1", 20, &started("sha256:01", "sha256:12", r#""witnesses""#));
+        let changes: Vec<_> = log.finish().changes.into_iter().map(|one| (one.index, one.what, one.settings)).collect();
+        assert_eq!(changes, [(2, "binary".into(), vec![]), (2, "config".into(), vec!["witnesses".to_owned()])]);
+        let mut log = Continuity::new(false);
+        push(&mut log, 7, "b3", 1, "process.started/1", 0, &started("sha256:01", "sha256:12", r#""listen""#));
+        let changes = log.finish().changes;
+        assert_eq!((changes.len(), changes[0].from.as_deref()), (1, None), "its own word for what lies before");
+    }
+
+    #[test]
     fn a_start_speaks_for_the_one_before_the_range() {
         let mut log = Continuity::new(false);
         let started = r#"{"previous":{"boot":"b0","clean":false,"last_at":"2026-11-24T07:00:00.000000Z"}}"#;
@@ -387,10 +511,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_order_of_all_numbers_has_no_gap(order in Just((1..=60_u64).collect::<Vec<_>>()).prop_shuffle(), drop in 1..=60_u64) {
-            let source = || Source {
-                writer: Writer { node: String::new(), boot: String::new(), version: None, binary: None, config: None, events: 0 },
-                runs: Vec::new(), last_at: None, monotonic: None, stopped: false,
-            };
+            let writer = || Writer { node: String::new(), boot: String::new(), version: None, binary: None, config: None, events: 0 };
+            let source = || Source::new(writer(), 0);
             let mut whole = source();
             prop_assert!(order.iter().all(|n| whole.count(*n) == Some(true)));
             prop_assert_eq!(&whole.runs, &[(1, 61)]);

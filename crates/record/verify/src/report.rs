@@ -5,6 +5,8 @@ use std::io;
 
 use serde::Serialize;
 
+use haris_merkle::Hash;
+
 use crate::bundle::{Scope, Window};
 use crate::continuity::{Findings, LISTED_MAX};
 use crate::moment;
@@ -26,6 +28,9 @@ pub struct Report {
     pub claims: Option<Claims>,
     /// What holds for each log.
     pub logs: Vec<LogReport>,
+    /// What became of a receipt's promise, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptReport>,
     /// Opened payloads that are what their events committed to.
     pub payloads_proven: u64,
     /// Why it is not proven, each naming what is wrong. At most [`LISTED_MAX`].
@@ -72,6 +77,9 @@ pub struct LogReport {
     pub witnesses: Vec<WitnessTime>,
     /// When enough of them had signed.
     pub witnessed_by: Option<String>,
+    /// What witnesses show by themselves, where they were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub newest: Vec<NewestSeen>,
     /// `range` or `selection`.
     pub scope: Scope,
     /// First leaf of the range.
@@ -95,12 +103,55 @@ pub struct LogReport {
 }
 
 /// When a witness signed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WitnessTime {
     /// Its key's name.
     pub name: String,
     /// When, by its clock; none where it states no time.
     pub at: Option<String>,
+}
+
+impl WitnessTime {
+    pub(crate) fn list(witnesses: &[(String, u64)]) -> Vec<Self> {
+        let one = |(name, at): &(String, u64)| Self { name: name.clone(), at: seconds(Some(*at).filter(|at| *at > 0)) };
+        witnesses.iter().map(one).collect()
+    }
+}
+
+/// The newest checkpoint that a witness shows of a log, and what it says of the one at hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewestSeen {
+    /// Where it was asked for.
+    pub from: String,
+    /// Entries that it covers.
+    pub size: u64,
+    /// Witnesses that signed it, with their times.
+    pub witnesses: Vec<WitnessTime>,
+    /// Whether the checkpoint at hand is shown to be a prefix of it.
+    pub prefix: bool,
+}
+
+/// What became of a receipt's promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReceiptReport {
+    /// The log that the event was promised to.
+    pub origin: String,
+    /// The event's id.
+    pub event: String,
+    /// `sha256:` and its leaf hash.
+    pub leaf: String,
+    /// When it was born, by the operator's clock.
+    pub at: String,
+    /// By when it was to be sealed.
+    pub by: String,
+    /// The key that signed the receipt; none if no given key did.
+    pub signed_by: Option<String>,
+    /// `kept`, `broken`, or `not-shown`.
+    pub promise: String,
+    /// Its place in the log, where it is there.
+    pub index: Option<u64>,
+    /// In one sentence.
+    pub says: String,
 }
 
 /// What holds for one event.
@@ -125,6 +176,9 @@ pub struct EventLine {
     pub sealed_by: Option<String>,
     /// From when on the operator could no longer change it unnoticed. None: to this day.
     pub witnessed_by: Option<String>,
+    /// How long after its birth that was, in seconds: the window in which the operator could have changed it. None
+    /// where there is no witness, or the event's time cannot be read.
+    pub changeable_seconds: Option<i64>,
     /// Names of its payloads that were opened and fit.
     pub payloads: Vec<String>,
 }
@@ -137,8 +191,28 @@ pub trait Watch {
     /// One event. `wanted` is asked first, as most callers list few.
     fn event(&mut self, line: &EventLine) -> io::Result<()>;
 
+    /// Every leaf that was held against its log, whether or not it is shown.
+    fn leaf(&mut self, _leaf: Leaf<'_>) {}
+
     /// Whether a further event is to be shown; one that is not proven always is.
     fn wants(&self, proven: bool) -> bool;
+}
+
+/// A leaf on its way through the checks.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaf<'a> {
+    /// Its log's origin.
+    pub origin: &'a str,
+    /// Its place there.
+    pub index: u64,
+    /// Its hash.
+    pub hash: &'a Hash,
+    /// The event's id, if it could be read.
+    pub id: Option<&'a str>,
+    /// Its birth in microseconds since 1970, if it could be read.
+    pub at: Option<i64>,
+    /// Whether it is shown to be in the log at that place.
+    pub proven: bool,
 }
 
 /// Watches nothing.
@@ -193,6 +267,9 @@ impl Report {
         for log in &self.logs {
             log.write(&mut out);
         }
+        if let Some(receipt) = &self.receipt {
+            receipt.write(&mut out);
+        }
         if self.payloads_proven > 0 {
             line(
                 &mut out,
@@ -214,6 +291,18 @@ impl Report {
     }
 }
 
+impl ReceiptReport {
+    fn write(&self, out: &mut String) {
+        line(out, "receipt", &format!("event {} of {}", plain(&self.event), plain(&self.origin)));
+        line(out, "", &format!("leaf {}, born {}", self.leaf, plain(&self.at)));
+        match &self.signed_by {
+            Some(key) => line(out, "", &format!("signed by {key}: to be sealed by {}", plain(&self.by))),
+            None => line(out, "", "not signed by a key that you gave"),
+        }
+        line(out, "", &plain(&self.says));
+    }
+}
+
 impl LogReport {
     fn write(&self, out: &mut String) {
         line(out, &self.log, &format!("{}: {} entries", plain(&self.origin), self.size));
@@ -230,6 +319,20 @@ impl LogReport {
         for witness in &self.witnesses {
             let at = witness.at.as_deref().unwrap_or("a time that it does not state");
             line(out, "", &format!("witness {} signed at {at}", plain(&witness.name)));
+        }
+        for seen in &self.newest {
+            let names: Vec<String> = seen.witnesses.iter().map(|one| plain(&one.name)).collect();
+            let shown = if seen.prefix { "this is a prefix of it" } else { "that this is a prefix of it is NOT shown" };
+            line(
+                out,
+                "",
+                &format!(
+                    "{} knows {} entries, cosigned by {}: {shown}",
+                    plain(&seen.from),
+                    seen.size,
+                    names.join(", ")
+                ),
+            );
         }
         match &self.witnessed_by {
             Some(at) => {
@@ -283,6 +386,19 @@ fn continuity(found: &Findings, out: &mut String) {
             plain(&down.to)
         ));
     }
+    for stray in &found.strays {
+        let (node, boot) = (plain(&stray.node), plain(&stray.boot));
+        all.push(format!("stray: entry {} is by {node} start {boot}, and {}", stray.index, stray.why));
+    }
+    for change in &found.changes {
+        let settings = if change.settings.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", plain(&change.settings.join(", ")))
+        };
+        let what = if change.what == "config" { "configuration" } else { "binary" };
+        all.push(format!("changed {what}{settings}: {} at {}", plain(&change.node), plain(&change.at)));
+    }
     for finding in all.iter().take(SHOWN_MAX) {
         line(out, "", finding);
     }
@@ -319,6 +435,9 @@ pub(crate) fn event_text(event: &EventLine) -> String {
     if let Some(why) = &event.why {
         let _ = write!(out, "  {}", plain(why));
     }
+    if let (Some(at), Some(seconds)) = (&event.witnessed_by, event.changeable_seconds) {
+        let _ = write!(out, "  changeable until {at} ({seconds} s)");
+    }
     if !event.payloads.is_empty() {
         let _ = write!(out, "  opened: {}", plain(&event.payloads.join(", ")));
     }
@@ -338,6 +457,13 @@ pub(crate) fn plain(text: &str) -> String {
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// From an event's birth to the first witness.
+pub(crate) fn window(born: Option<i64>, witnessed_by: Option<u64>) -> Option<i64> {
+    let witnessed = i64::try_from(witnessed_by?).ok()?.checked_mul(1_000_000)?;
+    // A birth after it by a fraction of a second: witnesses state whole seconds.
+    Some(witnessed.saturating_sub(born?).max(0).div_euclid(1_000_000))
 }
 
 pub(crate) fn seconds(at: Option<u64>) -> Option<String> {

@@ -23,6 +23,8 @@ pub struct Vouched {
     pub sealed_by: Option<u64>,
     /// Witnesses that signed, with their times.
     pub witnesses: Vec<(String, u64)>,
+    /// The same by key, for counting.
+    pub cosigners: Vec<(VerifierKey, u64)>,
     /// From when on enough witnesses had signed: by the policy's quorum, or with keys alone the first witness.
     pub witnessed_by: Option<u64>,
     /// Why the checkpoint is not believed; empty when it is.
@@ -77,7 +79,6 @@ impl Trust {
     fn witnesses(&self, checkpoint: &Checkpoint, of_log: &[&VerifierKey], note: &Note, vouched: &mut Vouched) {
         let of_policy = self.policy.iter().flat_map(Policy::witnesses);
         let candidates = unique(self.keys.iter().chain(of_policy).filter(|key| key.kind().is_timestamped()));
-        let mut signed: Vec<(&VerifierKey, u64)> = Vec::new();
         for key in candidates {
             // The operator's own key is no witness, under whatever name: that of this log, or of the other one.
             let of_operator = of_log.iter().any(|log| log.public_key() == key.public_key())
@@ -87,12 +88,19 @@ impl Trust {
                 continue;
             }
             match check(key, note) {
-                Some(Ok(at)) => signed.push((key, at.unwrap_or(0))),
+                Some(Ok(at)) => vouched.cosigners.push((key.clone(), at.unwrap_or(0))),
                 Some(Err(why)) => vouched.problems.push(why),
                 None => {}
             }
         }
-        let time = |key: &VerifierKey| signed.iter().find(|(known, _)| *known == key).map(|(_, at)| *at);
+        self.count(vouched);
+    }
+
+    /// Settles since when enough witnesses have signed, from those that did.
+    pub(crate) fn count(&self, vouched: &mut Vouched) {
+        let signed = &vouched.cosigners;
+        let time = |key: &VerifierKey| signed.iter().find(|(known, _)| known == key).map(|(_, at)| *at);
+        vouched.quorum_missing = false;
         vouched.witnessed_by = signed.iter().map(|(_, at)| *at).filter(|at| *at > 0).min();
         if let Some(policy) = self.policy.as_ref().filter(|policy| policy.asks_for_witnesses()) {
             match policy.quorum(time) {
@@ -103,7 +111,7 @@ impl Trust {
                 }
             }
         }
-        vouched.witnesses = signed.into_iter().map(|(key, at)| (key.name().to_owned(), at)).collect();
+        vouched.witnesses = signed.iter().map(|(key, at)| (key.name().to_owned(), *at)).collect();
     }
 }
 

@@ -1,7 +1,9 @@
 //! Checking a bundle: everything in it is a claim until a given key, through hashes, says otherwise.
 
 mod leaves;
+mod newest;
 mod payloads;
+pub(crate) mod receipt;
 mod single;
 
 use std::io::{self, Read, Seek};
@@ -13,12 +15,14 @@ use crate::filter::Filter;
 use crate::leaf::LeafView;
 use crate::moment;
 use crate::records::Records;
-use crate::report::{Claims, OPERATOR_ONLY, Report, Watch};
+use crate::report::{Claims, NewestSeen, OPERATOR_ONLY, Report, Watch};
 use crate::tiles::Tiles;
 use crate::trust::{Trust, Vouched};
 use crate::zip::{ZipError, ZipReader};
 use leaves::Filters;
+pub use newest::{Outside, Shown};
 use payloads::Payloads;
+pub use receipt::{Kept, verify_receipt};
 pub use single::verify_proof;
 
 /// The kind of the evidence log's entry that names the traffic log's checkpoint. Its data holds `origin`, `size` and
@@ -30,8 +34,21 @@ pub const ANCHOR_KIND: &str = "traffic.anchored/1";
 /// # Errors
 /// Only when the file cannot be read, or `watch` cannot be told.
 pub fn verify<R: Read + Seek>(input: R, trust: &Trust, watch: &mut dyn Watch) -> io::Result<Report> {
+    verify_with(input, trust, &(), watch)
+}
+
+/// As [`verify`], and asks `outside` what witnesses know of the logs today.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with<R: Read + Seek>(
+    input: R,
+    trust: &Trust,
+    outside: &dyn Outside,
+    watch: &mut dyn Watch,
+) -> io::Result<Report> {
     let mut report = Report::new();
-    let outcome = Run { trust, report: &mut report, watch }.bundle(input);
+    let outcome = Run { trust, outside, report: &mut report, watch }.bundle(input);
     match outcome {
         Ok(()) => {}
         Err(ZipError::Io(error)) => return Err(error),
@@ -47,6 +64,7 @@ pub fn verify<R: Read + Seek>(input: R, trust: &Trust, watch: &mut dyn Watch) ->
 
 struct Run<'a> {
     trust: &'a Trust,
+    outside: &'a dyn Outside,
     report: &'a mut Report,
     watch: &'a mut dyn Watch,
 }
@@ -59,6 +77,7 @@ struct OpenLog {
     vouched: Vouched,
     tiles: Tiles,
     anchored_at: Option<u64>,
+    newest: Vec<NewestSeen>,
 }
 
 impl OpenLog {
@@ -99,6 +118,8 @@ impl Run<'_> {
             self.report.notice(format!("nothing of the {name} log is in here: of its events nothing is shown"));
         }
         self.anchor(&mut zip, &mut logs)?;
+        self.newest(&mut zip, &mut logs)?;
+        lend(&mut logs);
         self.begin(&mut logs)?;
         let mut payloads = Payloads::of(&zip);
         if payloads.names.len() as u64 != manifest.payloads.saturating_mul(2) {
@@ -215,7 +236,7 @@ impl Run<'_> {
         if let Some(why) = tiles.problem() {
             self.report.problem(why.as_ref());
         }
-        Ok(Some(OpenLog { at, part: part.clone(), checkpoint, vouched, tiles, anchored_at: None }))
+        Ok(Some(OpenLog { at, part: part.clone(), checkpoint, vouched, tiles, anchored_at: None, newest: Vec::new() }))
     }
 
     /// Ties the traffic log's checkpoint to the evidence log: what is believed and witnessed there holds for it too.
@@ -255,16 +276,6 @@ impl Run<'_> {
             Some(why) => self.report.problem(format!("`traffic/anchor` (entry {index} of the evidence log): {why}")),
             None => traffic.anchored_at = Some(index),
         }
-        if traffic.anchored_at.is_some() && evidence.believed() {
-            // Whoever believes the evidence log believes what its entry names, with the traffic log's key or without.
-            traffic.vouched.no_key = false;
-            traffic.vouched.sealed_by = evidence.vouched.sealed_by;
-            if traffic.vouched.witnessed_by.is_none() {
-                traffic.vouched.witnessed_by = evidence.vouched.witnessed_by;
-                traffic.vouched.witnesses = evidence.vouched.witnesses.clone();
-                traffic.vouched.quorum_missing = evidence.vouched.quorum_missing;
-            }
-        }
         Ok(())
     }
 
@@ -294,6 +305,21 @@ impl Run<'_> {
             OPERATOR_ONLY.to_owned()
         };
         Ok(self.watch.begins(&self.report.begins)?)
+    }
+}
+
+/// Whoever believes the evidence log believes what its entry names, with the traffic log's key or without.
+fn lend(logs: &mut [OpenLog]) {
+    let [evidence, traffic] = logs else { return };
+    if traffic.anchored_at.is_none() || !evidence.believed() {
+        return;
+    }
+    traffic.vouched.no_key = false;
+    traffic.vouched.sealed_by = evidence.vouched.sealed_by;
+    if traffic.vouched.witnessed_by.is_none() {
+        traffic.vouched.witnessed_by = evidence.vouched.witnessed_by;
+        traffic.vouched.witnesses = evidence.vouched.witnesses.clone();
+        traffic.vouched.quorum_missing = evidence.vouched.quorum_missing;
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Failure;
+use crate::witnesses::{AnchorSettings, WitnessSettings};
 
 /// Where the server listens unless told otherwise.
 const LISTEN: &str = "127.0.0.1:8787";
@@ -44,6 +45,14 @@ pub(crate) struct Config {
     pub(crate) upstreams: BTreeMap<String, UpstreamSettings>,
     /// Routes, in order; the first that matches wins.
     pub(crate) routes: Vec<RouteSettings>,
+    /// Who cosigns checkpoints.
+    pub(crate) witnesses: Vec<WitnessSettings>,
+    /// How many of them must have cosigned lately; all of them by default.
+    pub(crate) witness_quorum: Option<NonZeroUsize>,
+    /// How old the newest cosignature of that many may be.
+    pub(crate) witness_max_age_seconds: Option<NonZeroU64>,
+    /// Where checkpoints are written besides.
+    pub(crate) anchors: AnchorSettings,
     /// Bounds.
     pub(crate) limits: LimitSettings,
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use haris_domain::{Actor, Draft, Log, Timestamp, kind};
 use haris_keys::KeyDir;
@@ -14,13 +14,25 @@ use haris_operations::Context;
 use haris_register::{Callers, Interactions};
 use haris_spool::{RealDisk, SourceName, Spool};
 use haris_store::{Store, StoreOptions};
+use haris_witnessing::{Anchors, Cosigners};
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::witnesses::Witnessing;
 use crate::{Failure, Place};
 
 /// Requests closed as interrupted per step at a start.
 const OPEN_REQUESTS_PER_STEP: u32 = 1_000;
+
+/// How long a stopping process waits for witnesses to see its last events.
+const WITNESSES_WAIT: Duration = Duration::from_secs(3);
+
+/// What to do when a witness knows a longer or another history.
+const CONTRADICTED: &str = "Nothing was signed. Stop whatever else runs with these keys. If this is a restored copy, \
+     restore the newest one; without it this log cannot go on under these keys: start a new data directory with new \
+     keys, and keep this one as it is. docs/trust.md says what that means for an auditor";
 
 /// The file that names an installation.
 const NODE: &str = "node";
@@ -49,8 +61,17 @@ impl Folders {
             (Some(keys), _) => keys.clone(),
             (None, None) => base()?.join("haris-keys"),
             // Beside the data, never in it: a copy of the data must not carry its keys along.
-            (None, Some(data)) => beside(data),
+            (None, Some(data)) => beside(data)?,
         };
+        let inside = absolute(&keys)?.starts_with(absolute(&data)?);
+        if inside || within(&keys, &data) {
+            return Err(Failure::usage(format!(
+                "the keys ({}) would lie in the data directory ({}): a copy of the data must not carry its keys \
+                 along; give a --keys DIR elsewhere",
+                keys.display(),
+                data.display()
+            )));
+        }
         Ok(Self { data, keys })
     }
 
@@ -70,10 +91,30 @@ impl Folders {
     }
 }
 
-fn beside(data: &Path) -> PathBuf {
-    let mut name = data.file_name().unwrap_or_default().to_owned();
+/// `DATA-keys`, whatever way the data directory was named: `.` and `..` have no name of their own.
+pub(crate) fn beside(data: &Path) -> Result<PathBuf, Failure> {
+    let named = match data.canonicalize() {
+        Ok(real) if data.file_name().is_none() => real,
+        _ => absolute(data)?,
+    };
+    let Some(name) = named.file_name() else {
+        return Err(Failure::usage("the data directory has no name to put the keys beside: give --keys DIR"));
+    };
+    let mut name = name.to_owned();
     name.push("-keys");
-    data.with_file_name(name)
+    Ok(named.with_file_name(name))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|error| Failure::because(&format!("`{}` names no directory", path.display()), &error))
+}
+
+/// Whether `inner`, or as much of it as is there, lies in `outer`, once links are followed.
+fn within(inner: &Path, outer: &Path) -> bool {
+    let Ok(outer) = outer.canonicalize() else { return false };
+    let there = inner.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+    there.is_some_and(|there| there.starts_with(outer))
 }
 
 /// Everything one process holds of an installation.
@@ -83,6 +124,11 @@ pub(crate) struct Home {
     pub(crate) spool: Spool,
     pub(crate) spool_name: String,
     pub(crate) boot: String,
+    pub(crate) cosigners: Option<Cosigners>,
+    pub(crate) anchors: Option<Anchors>,
+    /// Tells what runs beside to end.
+    stop: watch::Sender<bool>,
+    beside: Vec<JoinHandle<()>>,
     /// How the start before this one ended.
     pub(crate) previous: Option<PreviousBoot>,
     started: Instant,
@@ -113,6 +159,7 @@ impl Home {
             .map_err(|error| Failure::because(&format!("could not make {}", folders.data.display()), &error))?;
         let lock = lock(&folders.data)?;
         let keys = KeyDir::open_or_create(&folders.keys).map_err(|error| Failure::because("keys", &error))?;
+        let witnessing = Witnessing::of(config)?;
         let sql = config.sql(&folders.data)?;
         let store = Store::open(StoreOptions { sql, blobs: folders.data.join("blobs") });
         let store = store.await.map_err(|error| Failure::because("storage", &error))?;
@@ -128,7 +175,12 @@ impl Home {
             projections,
             origin: config.origin.clone(),
         };
-        let ledger = Ledger::open(options, now).await.map_err(|error| Failure::because("ledger", &error))?;
+        let ledger = Ledger::open_unsigned(options, now).await.map_err(|error| Failure::because("ledger", &error))?;
+        let (cosigners, anchors) = witnessing.with(&ledger);
+        if let Some(cosigners) = &cosigners {
+            cosigners.compare().await.map_err(|why| Failure::usage(format!("{why}. {CONTRADICTED}")))?;
+        }
+        ledger.finish_erasures().await.map_err(|error| Failure::because("ledger", &error))?;
         ledger.ensure_day_keys(now).await.map_err(|error| Failure::because("ledger", &error))?;
         let start = ProcessStart {
             binary: binary_digest()?,
@@ -149,7 +201,23 @@ impl Home {
             tracing::error!(%damage, "a stretch of the spool is unreadable");
         }
         let spool_name = format!("{node}:{}", spool.lineage());
-        let home = Self { folders, ledger, spool, spool_name, boot, previous, started: Instant::now(), _lock: lock };
+        let (stop, stopping) = watch::channel(false);
+        let mut beside = cosigners.as_ref().map_or_else(Vec::new, |cosigners| cosigners.run(&stopping));
+        beside.extend(anchors.as_ref().and_then(|anchors| anchors.run(stopping)));
+        let home = Self {
+            folders,
+            ledger,
+            spool,
+            spool_name,
+            boot,
+            cosigners,
+            anchors,
+            stop,
+            beside,
+            previous,
+            started: Instant::now(),
+            _lock: lock,
+        };
         home.close_interrupted().await?;
         Ok(home)
     }
@@ -160,6 +228,8 @@ impl Home {
             ledger: self.ledger.clone(),
             spools: vec![(self.spool_name.clone(), self.spool.clone())],
             gateway: None,
+            cosigners: self.cosigners.clone(),
+            anchors: self.anchors.clone(),
             data: self.folders.data.clone(),
             clock,
         }
@@ -219,8 +289,20 @@ impl Home {
         // Closing waits for the disk.
         let _ = tokio::task::spawn_blocking(move || spool.close()).await;
         self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
-        self.ledger.stopped(counters, clock()).await.map_err(|error| failed(&error))?;
+        self.stop.send_replace(true);
+        for task in self.beside {
+            let _ = task.await;
+        }
+        // The last event is that this start stopped: one that claims to be later is somebody else's.
         self.ledger.seal_and_anchor(clock()).await.map_err(|error| failed(&error))?;
+        self.ledger.stopped(counters, clock()).await.map_err(|error| failed(&error))?;
+        self.ledger.seal(clock()).await.map_err(|error| failed(&error))?;
+        if let Some(anchors) = &self.anchors {
+            anchors.write().await;
+        }
+        if let Some(cosigners) = &self.cosigners {
+            cosigners.finish(WITNESSES_WAIT).await;
+        }
         self.ledger.store().close().await;
         Ok(())
     }
@@ -326,7 +408,9 @@ fn differing(path: &str, before: &Value, now: &Value, changed: &mut Vec<String>)
 }
 
 fn key_ids(ledger: &Ledger) -> Vec<String> {
+    let receipts = ledger.receipt_signer().ok();
     let keys = Log::ALL.into_iter().flat_map(|log| ledger.verifier_keys(log));
+    let keys = keys.chain(receipts.iter().map(|signer| signer.key()));
     keys.map(|key| format!("{}+{}", key.name(), hex::encode(key.id()))).collect()
 }
 
@@ -338,7 +422,25 @@ mod tests {
 
     #[test]
     fn keys_lie_beside_the_data_never_in_it() {
-        assert_eq!(beside(Path::new("/srv/haris/data")), Path::new("/srv/haris/data-keys"));
+        assert_eq!(beside(Path::new("/srv/haris/data")).unwrap(), Path::new("/srv/haris/data-keys"));
+        let here = std::env::current_dir().unwrap();
+        let mut name = here.file_name().unwrap().to_owned();
+        name.push("-keys");
+        assert_eq!(beside(Path::new(".")).unwrap(), here.with_file_name(name));
+        assert!(beside(Path::new("/")).is_err());
+
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&data, dir.path().join("link")).unwrap();
+        let folders = |keys: &str| {
+            Folders::of(&Place { data: Some(data.clone()), keys: Some(dir.path().join(keys)), config: None })
+        };
+        for inside in ["data", "data/keys", "link/keys", "data/../data/k"] {
+            assert!(folders(inside).is_err(), "{inside}");
+        }
+        folders("data-keys").unwrap();
+        folders("keys").unwrap();
     }
 
     #[test]

@@ -297,6 +297,8 @@ fn fsck(common: &Common) -> Result<ExitCode, Failure> {
             ("clock_steps", "clock steps"),
             ("unclean_stops", "stops that nobody announced"),
             ("downtime", "times without a process"),
+            ("strays", "events of a start that cannot have written them"),
+            ("changes", "changed binary or configuration"),
         ] {
             for one in log["findings"][what].as_array().into_iter().flatten() {
                 output::line(&format!("  {title}: {}", text(one)))?;

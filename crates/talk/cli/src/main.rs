@@ -20,6 +20,8 @@ mod serve;
 mod status;
 mod tables;
 mod why;
+mod witness;
+mod witnesses;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -28,6 +30,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use haris_domain::Digest;
 use haris_operations::{Refusal, RefusalCode};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Guards a bank's AI and proves that it did.
 #[derive(Parser)]
@@ -67,6 +72,8 @@ enum Command {
     /// Upkeep of the tables that fold from the ledger.
     #[command(subcommand)]
     Db(tables::Command),
+    /// Cosigns checkpoints of other installations; runs apart from them.
+    Witness(witness::Arguments),
     /// A shell's completion script.
     Completions {
         /// Which shell.
@@ -154,6 +161,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Callers(command) => callers::run(command)?,
         Command::Ledger(command) => return ledger::run(command),
         Command::Db(command) => return tables::run(command),
+        Command::Witness(arguments) => witness::run(arguments)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "haris", &mut script);

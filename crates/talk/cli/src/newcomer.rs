@@ -54,12 +54,18 @@ enum Key {
 ///
 /// A key is shown on a terminal only; where the output may end in a log, it goes to a file of the
 /// owner's, and the commands read it there.
-pub(crate) async fn three_commands(context: &Context, data: &Path, url: &str) -> Result<String, Failure> {
+/// `accepted` tells whether a key is one that opens the gateway: the file may hold one that was revoked since.
+pub(crate) async fn three_commands(
+    context: &Context,
+    data: &Path,
+    url: &str,
+    accepted: impl Fn(&str) -> bool,
+) -> Result<String, Failure> {
     let file = data.join("practice.key");
     let key = if std::io::stdout().is_terminal() {
         Key::Shown(issue(context).await?)
     } else {
-        let known = std::fs::read_to_string(&file).is_ok_and(|text| text.starts_with("hk_"));
+        let known = std::fs::read_to_string(&file).is_ok_and(|text| accepted(text.trim()));
         if !known {
             let key = issue(context).await?;
             home::write_private(&file, &format!("{key}\n"))

@@ -11,13 +11,14 @@ use arc_swap::ArcSwap;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use haris_domain::{Actor, Draft, kind};
-use haris_gateway::{Counters, Limits, Upstreams, Versions, Wiring};
+use haris_domain::{Actor, Draft, Log, kind};
+use haris_gateway::{Counters, Limits, Receipts, Upstreams, Versions, Wiring};
 use haris_ledger::Ledger;
 use haris_operations::{Context, Gateway as _};
 use haris_policy::Policy;
 use haris_spool::{Health, Spool};
 use haris_text::Engine;
+use haris_witnessing::Cosigners;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -53,7 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Structured logs on stderr; never a prompt, never a key.
-fn log_to_stderr() {
+pub(crate) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("HARIS_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
     // A second subscriber in one process can only be a test's; the first stays.
@@ -153,7 +154,10 @@ async fn open_doors(
         counters: Arc::new(Counters::default()),
     });
     let context = Context { gateway: Some(guard.clone()), ..home.context() };
+    let receipts = home.ledger.receipt_signer().map_err(|error| Failure::because("receipts", &error))?;
     let wiring = Wiring {
+        receipts: Arc::new(Receipts::new(home.ledger.origin(Log::Traffic), receipts)),
+        witness_lag: home.cosigners.as_ref().map(Cosigners::lagging).unwrap_or_default(),
         engine,
         policy: guard.policy.clone(),
         callers: guard.callers.clone(),
@@ -166,8 +170,12 @@ async fn open_doors(
         clock,
     };
 
-    let commands =
-        if practice { newcomer::three_commands(&context, &home.folders.data, &url).await? } else { String::new() };
+    let accepted = |key: &str| guard.callers.load().find(key).is_some();
+    let commands = if practice {
+        newcomer::three_commands(&context, &home.folders.data, &url, accepted).await?
+    } else {
+        String::new()
+    };
     let (stop, stopping) = watch::channel(false);
     let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
     // From here on nothing fails: what runs beside ends only when it is told to.
@@ -251,7 +259,7 @@ where
 }
 
 /// Resolves when SIGTERM or SIGINT arrives. Handlers are in place before this returns.
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error: std::io::Error| Failure::because("could not listen for signals", &error);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

@@ -71,6 +71,25 @@ fn print(status: &StatusAnswer) -> Result<(), Failure> {
             row("verify with", abbreviated(key));
         }
     }
+    row("receipts", format!("verify with {}", status.ledger.receipt_key));
+    if let Some(witnesses) = &status.witnesses {
+        let state = if witnesses.lagging { "LAGGING" } else { "cosign" };
+        let (quorum, age, most) = (witnesses.quorum, witnesses.age_seconds, witnesses.max_age_seconds);
+        row("witnesses", format!("{state}; {quorum} of them {age} s ago, at most {most} s are allowed"));
+        for one in &witnesses.witnesses {
+            let size = |size: Option<u64>| size.map_or_else(|| "none".to_owned(), |size| size.to_string());
+            let last = one.last_at.as_deref().unwrap_or("never since the start");
+            let (evidence, traffic) = (size(one.evidence), size(one.traffic));
+            row(&one.name, format!("{evidence} entries of evidence, {traffic} of traffic, last {last}"));
+        }
+    }
+    if let Some(anchors) = &status.anchors {
+        let last = anchors.last_at.as_deref().unwrap_or("never since the start");
+        row("anchors", format!("{} written, last {last}", anchors.written));
+    }
+    for finding in &status.continuity {
+        row("continuity", finding.clone());
+    }
     output::table(["STATUS", ""], &rows)?;
     for need in &status.attention {
         output::line(&format!("! {need}"))?;

@@ -8,6 +8,7 @@ use haris_text::{placeholder, redact};
 use crate::arguments::Rewriter;
 use crate::json::Node;
 use crate::media::{self, Content};
+use crate::numbers;
 use crate::walk::{Hit, Seen, Shape};
 
 /// Replaces what `verdict` says to redact and takes out what must not travel on; `true` when
@@ -15,14 +16,19 @@ use crate::walk::{Hit, Seen, Shape};
 pub(crate) fn apply(node: &mut Node<'_>, seen: &Seen, verdict: &dyn Fn(&Detection) -> Verdict) -> bool {
     let redacts = |hit: &&Hit| hit.detections.iter().any(|detection| verdict(detection) == Verdict::Redact);
     let mut changed = false;
-    for hit in seen.hits.iter().filter(redacts) {
+    for (index, hit) in seen.hits.iter().enumerate().filter(|(_, hit)| redacts(hit)) {
         changed = true;
         match hit.shape {
             Shape::Key => rename(node, hit, verdict),
             Shape::Spelling => {}
             _ => {
+                // Found in two readings of one value: what is left of one would give away the other.
+                let here = |other: &&Hit| other.steps == hit.steps;
+                let around = seen.hits[..index].iter().rev().take_while(here);
+                let mut around = around.chain(seen.hits[index + 1..].iter().take_while(here));
+                let twice = around.any(|other| !matches!(other.shape, Shape::Key | Shape::Spelling) && redacts(&other));
                 if let Some(value) = at(node, &hit.steps) {
-                    *value = redacted(value, hit, verdict);
+                    *value = if twice { whole(hit, verdict) } else { redacted(value, hit, verdict) };
                 }
             }
         }
@@ -101,16 +107,27 @@ pub(crate) fn feed(
 fn redacted(value: &Node<'_>, hit: &Hit, verdict: &dyn Fn(&Detection) -> Verdict) -> Node<'static> {
     let plain = |text: &str| redact(text, 0, &hit.detections, verdict).0;
     match (value, hit.shape) {
-        (Node::String(text), Shape::Source) => Node::text(redact_source(text, &hit.detections, verdict)),
+        (Node::String(text), Shape::Source) => {
+            Node::text(redact_source(&numbers::plain(text), &hit.detections, verdict))
+        }
+        (Node::String(text), Shape::Decoded) => Node::text(plain(&media::decoded(text).unwrap_or_default())),
         (Node::String(text), Shape::Wrapped(wrapping)) => match media::file(text) {
             Content::Text { text: inner, .. } => Node::text(media::wrap(text, wrapping, &plain(&inner))),
             Content::Elsewhere | Content::Opaque => Node::Null,
         },
         (Node::String(text), _) => Node::text(plain(text)),
-        (Node::Number(digits), _) => Node::text(plain(digits)),
-        (Node::Numbers(digits), _) => Node::Numbers(Cow::Owned(redact_source(digits, &hit.detections, verdict))),
+        (Node::Number(digits), _) => Node::text(plain(&numbers::plain(digits))),
+        (Node::Numbers(digits), _) => {
+            Node::Numbers(Cow::Owned(redact_source(&numbers::plain(digits), &hit.detections, verdict)))
+        }
         _ => Node::Null,
     }
+}
+
+/// A placeholder in place of the whole value.
+fn whole(hit: &Hit, verdict: &dyn Fn(&Detection) -> Verdict) -> Node<'static> {
+    let found = hit.detections.iter().find(|detection| verdict(detection) == Verdict::Redact);
+    found.map_or(Node::Null, |found| Node::text(placeholder(found.kind)))
 }
 
 /// A redacted name stays unique in its object.
@@ -133,6 +150,15 @@ pub(crate) fn at<'n, 'a>(node: &'n mut Node<'a>, steps: &[u32]) -> Option<&'n mu
     steps.iter().try_fold(node, |node, step| match node {
         Node::Array(items) => items.get_mut(*step as usize),
         Node::Object(members) => members.get_mut(*step as usize).map(|(_, value)| value),
+        _ => None,
+    })
+}
+
+/// The same, for reading.
+pub(crate) fn find<'n, 'a>(node: &'n Node<'a>, steps: &[u32]) -> Option<&'n Node<'a>> {
+    steps.iter().try_fold(node, |node, step| match node {
+        Node::Array(items) => items.get(*step as usize),
+        Node::Object(members) => members.get(*step as usize).map(|(_, value)| value),
         _ => None,
     })
 }

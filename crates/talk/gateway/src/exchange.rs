@@ -5,7 +5,7 @@
 //! durable before the first byte goes upstream, the answer's event before its last byte, or the
 //! block, reaches the caller.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use crate::io::{Reply, Response};
 use crate::judge::{Answer, Judged, unreadable};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, Usage};
+use crate::receipt::RECEIPT_HEADER;
 use crate::record::{self, Answered, Inspected, Outcome};
 use crate::walk::Identifiers;
 use crate::{Caller, Counters, stream};
@@ -41,6 +42,10 @@ pub(crate) struct Exchange {
     pub(crate) place: Place,
     pub(crate) memory: MemoryLease,
     pub(crate) started: Instant,
+    /// Whether the caller asked for a receipt.
+    pub(crate) wants_receipt: bool,
+    /// The request's event, once it is durable.
+    pub(crate) recorded: Arc<OnceLock<EventId>>,
 }
 
 /// Where the answer goes.
@@ -84,6 +89,8 @@ pub(crate) struct Course<'c> {
     pub(crate) route: &'c Route,
     pub(crate) caller: &'c Caller,
     pub(crate) request: EventId,
+    /// For the caller, if it asked for one.
+    pub(crate) receipt: Option<&'c HeaderValue>,
     pub(crate) verdict: Verdict,
     pub(crate) started: Instant,
     pub(crate) deadline: tokio::time::Instant,
@@ -137,10 +144,21 @@ impl Exchange {
             let _ = reply.send(response);
             return;
         }
-        let recorded = gateway.record(draft, payloads).await.is_ok();
-        if !gateway.may_pass(recorded, route) {
+        if gateway.witnesses_lag(route) {
+            let problem = Problem::witness_unavailable();
+            let response = gateway.refuse(&problem, protocol, Some(&self.caller), Some(route.environment)).await;
+            let _ = reply.send(response);
+            return;
+        }
+        let at = draft.at;
+        let recorded = gateway.record(draft, payloads).await.ok();
+        let receipt = recorded.as_ref().filter(|_| self.wants_receipt).and_then(|leaf| wiring.receipts.of(leaf, at));
+        if !gateway.may_pass(recorded.is_some(), route) {
             let _ = reply.send(answer(&Problem::audit_unavailable(), protocol, None));
             return;
+        }
+        if recorded.is_some() {
+            let _ = self.recorded.set(id);
         }
         Counters::add(&wiring.counters.requests);
         match verdict {
@@ -149,10 +167,13 @@ impl Exchange {
             Verdict::Allow | Verdict::Observe => {}
         }
         if let Some(problem) = block {
-            let _ = reply.send(answer(&problem, protocol, Some(id)));
+            let mut response = answer(&problem, protocol, Some(id));
+            receipt.map(|receipt| response.headers_mut().insert(RECEIPT_HEADER, receipt));
+            let _ = reply.send(response);
             return;
         }
         let course = Course {
+            receipt: receipt.as_ref(),
             gateway: &gateway,
             protocol,
             policy,
@@ -273,6 +294,12 @@ impl Course<'_> {
         self.deliver(line, judged, headers, first_byte, &received).await;
     }
 
+    fn give_receipt(&self, headers: &mut HeaderMap) {
+        if let Some(receipt) = self.receipt {
+            headers.insert(RECEIPT_HEADER, receipt.clone());
+        }
+    }
+
     fn judge(&self, gateway: &Gateway, route: &Route, status: u16, received: &[u8]) -> Judged {
         Answer { gateway, protocol: self.protocol, route, request: self.request, status, received }.judge()
     }
@@ -309,7 +336,9 @@ impl Course<'_> {
             .await;
         let Line::Waiting(reply) = line else { return };
         if !self.gateway.may_pass(recorded, self.route) {
-            let _ = reply.send(answer(&Problem::audit_unavailable(), self.protocol, Some(self.request)));
+            let mut response = answer(&Problem::audit_unavailable(), self.protocol, Some(self.request));
+            self.give_receipt(response.headers_mut());
+            let _ = reply.send(response);
             return;
         }
         let mut response = match judged.body {
@@ -319,6 +348,7 @@ impl Course<'_> {
         for (name, value) in &headers {
             response.headers_mut().append(name, value.clone());
         }
+        self.give_receipt(response.headers_mut());
         // Fails when the caller went away: the event is written, and that is all that is left.
         let _ = reply.send(response);
     }
@@ -341,12 +371,13 @@ impl Course<'_> {
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
         head.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         stamp(head.headers_mut(), Some(self.request));
+        self.give_receipt(head.headers_mut());
         // When the caller is gone by now, the first wait says so.
         let _ = reply.send(head);
         let route = self.route;
         let verdict_of = move |detection: &Detection| route.verdict(Direction::Answer, detection);
         let treatment = crate::walk::Treatment { unknown: route.unknown_fields, media: route.media, request: false };
-        let flow = Flow::new(self.protocol, table, &self.gateway.wiring.engine, treatment, &verdict_of);
+        let flow = Flow::new(self.protocol, table, &self.gateway.wiring.engine, treatment, &verdict_of, ready.key());
         stream::run(self, Line::Streaming(parts), response, flow, ready, memory).await;
     }
 

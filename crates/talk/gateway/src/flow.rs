@@ -8,26 +8,31 @@
 //! Events keep their structure. What is still held when a choice ends goes out before the event that
 //! ends it, in an event of the gateway's own with the same envelope.
 
-use std::collections::VecDeque;
+mod group;
+mod names;
+mod spelt;
+
 use std::sync::Arc;
 
 use haris_domain::{Context, Detection, Verdict};
 use haris_text::{Engine, Piece, redact};
 
+use group::{Appended, Group};
+use spelt::Spelt;
+
 use crate::arguments::Rewriter;
 use crate::edit;
 use crate::found::Found;
 use crate::json::{self, Node};
+use crate::key::{self, Guard, Latest};
+use crate::numbers::SourceNumbers;
+use crate::part::{Held, carries, envelope, frame, has_room, insert, lane_field};
 use crate::protocol::{Protocol, Usage};
-use crate::spelling;
-use crate::table::{Form, PlaceId, Step, Table, steps};
+use crate::table::{Form, PlaceId, Table};
 use crate::walk::{self, Flowing, Identifiers, Lanes, NotScanned, Repeated, Seen, Treatment};
 
 /// Texts in one answer: choices times fields times tool calls.
 const CHANNELS_MAX: usize = 256;
-
-/// Repetitions of a name are put together up to here: longer than what identifies anybody.
-const REPEATED_BYTES: usize = 128;
 
 /// A name that arrives in parts is put together up to here.
 const NAME_BYTES_MAX: usize = 4096;
@@ -43,6 +48,16 @@ pub(crate) enum BadStream {
     Index,
     #[error("a name longer than {NAME_BYTES_MAX} bytes")]
     NameTooLong,
+    #[error("a name that goes on behind what it names, into something to redact")]
+    NameGoesOn,
+    #[error("the provider's key")]
+    Key,
+}
+
+impl From<key::Leak> for BadStream {
+    fn from(_: key::Leak) -> Self {
+        Self::Key
+    }
 }
 
 /// How detections in the answer are acted on.
@@ -55,9 +70,15 @@ pub(crate) struct Flow<'f> {
     engine: &'f Arc<Engine>,
     treatment: Treatment,
     decide: &'f Decide<'f>,
+    /// The provider's.
+    key: Option<&'f str>,
     repeated: Repeated,
     channels: Vec<Channel>,
+    groups: Vec<Group>,
+    appended: Appended,
     spellings: Vec<Spelt>,
+    /// By choice.
+    latest: Vec<(Option<u32>, Latest)>,
     ended: Vec<u32>,
     envelope: Option<Vec<u8>>,
     pieces: Vec<Piece>,
@@ -76,25 +97,48 @@ struct Channel {
     form: Form,
     context: Context,
     field: String,
+    guard: Guard,
+    numbers: SourceNumbers,
     stream: haris_text::Stream,
     rewriter: Rewriter,
     original: String,
     detections: Vec<Detection>,
     ended: bool,
-    /// How often a name came again as it was.
-    repeated: usize,
+    /// Of a name: where the current one begins in `original`, how much of it is out, in how many
+    /// parts it came.
+    begins: usize,
+    out: usize,
+    parts: usize,
 }
 
-/// The tokens that spell one text, waiting for it.
-struct Spelt {
-    place: PlaceId,
-    lanes: Lanes,
-    field: String,
-    stream: haris_text::Stream,
-    waiting: VecDeque<(usize, Node<'static>)>,
-    pushed: usize,
-    released: usize,
-    dropped: bool,
+impl Channel {
+    /// The next part of the text: past the guard, numbers in source in plain notation, to the engine.
+    fn take(&mut self, text: &str, key: Option<&str>, pieces: &mut Vec<Piece>) -> Result<(), key::Leak> {
+        let from = self.original.len();
+        if self.form == Form::Source {
+            let mut passed = String::with_capacity(text.len());
+            self.guard.push(text, key, &mut passed)?;
+            self.numbers.push(&passed, &mut self.original);
+        } else {
+            self.guard.push(text, key, &mut self.original)?;
+        }
+        self.stream.push(&self.original[from..], pieces);
+        Ok(())
+    }
+
+    fn finish(&mut self, pieces: &mut Vec<Piece>) {
+        let from = self.original.len();
+        let mut rest = String::new();
+        self.guard.finish(&mut rest);
+        if self.form == Form::Source {
+            self.numbers.push(&rest, &mut self.original);
+            self.numbers.finish(&mut self.original);
+        } else {
+            self.original.push_str(&rest);
+        }
+        self.stream.push(&self.original[from..], pieces);
+        self.stream.finish(pieces);
+    }
 }
 
 impl<'f> Flow<'f> {
@@ -104,6 +148,7 @@ impl<'f> Flow<'f> {
         engine: &'f Arc<Engine>,
         treatment: Treatment,
         decide: &'f Decide<'f>,
+        key: Option<&'f str>,
     ) -> Self {
         Self {
             protocol,
@@ -111,9 +156,13 @@ impl<'f> Flow<'f> {
             engine,
             treatment,
             decide,
+            key,
             repeated: Repeated::default(),
             channels: Vec::new(),
+            groups: Vec::new(),
+            appended: Appended::default(),
             spellings: Vec::new(),
+            latest: Vec::new(),
             ended: Vec::new(),
             envelope: None,
             pieces: Vec::new(),
@@ -145,14 +194,26 @@ impl<'f> Flow<'f> {
         self.usage.tokens_in = usage.tokens_in.or(self.usage.tokens_in);
         self.usage.tokens_out = usage.tokens_out.or(self.usage.tokens_out);
 
+        self.appended.number(self.table, &mut node);
         let mut seen = walk::walk_chunk(self.engine, self.table, self.treatment, &node, &mut self.repeated);
         if seen.bad_index {
             return Err(BadStream::Index);
         }
         self.take_in(&mut seen);
         let mut redacted_lanes = Vec::new();
+        let (mut names, mut spoke) = (Vec::new(), Vec::new());
         for flow in std::mem::take(&mut seen.flows) {
+            if flow.form == Form::Name {
+                names.push(flow);
+                continue;
+            }
             let Some(Node::String(text)) = edit::at(&mut node, &flow.steps) else { continue };
+            let place = self.table.place(flow.place);
+            if let (Some(group), false, false) =
+                (place.group, text.is_empty(), matches!(place.row, Some((Form::Word(_), _))))
+            {
+                spoke.push((group, flow.lanes));
+            }
             let (released, redacted) = self.part(&flow, text)?;
             if redacted {
                 redacted_lanes.extend(flow.lanes[0]);
@@ -167,14 +228,16 @@ impl<'f> Flow<'f> {
                 *value = self.spell(spelling.place, spelling.lanes, entries)?;
             }
         }
+        self.name_parts(names, &spoke, &mut node)?;
         edit::apply(&mut node, &seen, &self.decide);
+        self.regroup(&spoke, &mut node)?;
         if self.envelope.is_none() {
             self.envelope = Some(envelope(&node).to_json());
         }
 
-        let mut before = None;
+        let mut before = Vec::new();
         for lane in ending {
-            self.end_lane(Some(lane), Some(&mut node), &mut before, &mut redacted_lanes);
+            self.end_lane(Some(lane), Some(&mut node), &mut before, &mut redacted_lanes)?;
             if !self.ended.contains(&lane) {
                 self.ended.push(lane);
             }
@@ -188,26 +251,26 @@ impl<'f> Flow<'f> {
     }
 
     /// The end of the stream: appends what is still held.
-    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        let mut part = None;
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), BadStream> {
+        let mut parts = Vec::new();
         let mut redacted = Vec::new();
         let mut lanes: Vec<Option<u32>> = self.channels.iter().map(|channel| channel.lanes[0]).collect();
         lanes.extend(self.spellings.iter().map(|spelt| spelt.lanes[0]));
         lanes.sort_unstable();
         lanes.dedup();
-        for lane in lanes {
-            self.end_lane(lane, None, &mut part, &mut redacted);
-        }
-        self.emit(part, out);
-        // Names are judged as wholes: only now is each one whole.
-        for channel in self.channels.iter().filter(|channel| channel.form == Form::Name) {
-            for detection in &channel.detections {
-                self.found.add(&channel.field, detection, (self.decide)(detection));
-            }
+        let ended = lanes.into_iter().try_for_each(|lane| self.end_lane(lane, None, &mut parts, &mut redacted));
+        let texts = self.channels.iter().map(|channel| (channel.lanes[0], channel.original.as_str()));
+        let ended = ended.and_then(|()| match self.key {
+            Some(key) if key::is_in_texts(texts, key) => Err(BadStream::Key),
+            _ => Ok(()),
+        });
+        if ended.is_ok() {
+            self.emit(parts, out);
         }
         for channel in &self.channels {
             self.identifiers.add(&channel.original, &channel.detections);
         }
+        ended
     }
 
     /// The answer as one document, once as it was written and once with what `decide` redacts
@@ -256,23 +319,37 @@ impl<'f> Flow<'f> {
         if text.is_empty() {
             return Ok((String::new(), false));
         }
+        self.watch(flow.lanes[0], text)?;
         if flow.lanes[0].is_some_and(|lane| self.ended.contains(&lane)) {
             return Err(BadStream::TextAfterEnd);
         }
         let index = self.channel(flow)?;
-        let channel = &mut self.channels[index];
-        if channel.form == Form::Name {
-            return self.name_part(index, text);
-        }
-        channel.original.push_str(text);
-        channel.stream.push(text, &mut self.pieces);
+        self.channels[index].take(text, self.key, &mut self.pieces)?;
         let mut out = String::with_capacity(text.len());
         let redacted = self.release(index, &mut out);
         Ok((out, redacted))
     }
 
+    /// Looks for the provider's key in the texts of a choice behind each other.
+    fn watch(&mut self, lane: Option<u32>, text: &str) -> Result<(), BadStream> {
+        if self.key.is_none() {
+            return Ok(());
+        }
+        let known = self.latest.iter().position(|(known, _)| *known == lane);
+        let known = known.unwrap_or_else(|| {
+            self.latest.push((lane, Latest::default()));
+            self.latest.len() - 1
+        });
+        Ok(self.latest[known].1.push(text, self.key)?)
+    }
+
     fn channel(&mut self, flow: &Flowing) -> Result<usize, BadStream> {
-        let same = |channel: &Channel| channel.place == flow.place && channel.lanes == flow.lanes;
+        // The parts of one content are one text.
+        let group = self.table.place(flow.place).group;
+        let joins = group.is_some_and(|group| self.table.is_joined(group));
+        let same = |channel: &Channel| {
+            channel.place == flow.place && (channel.lanes == flow.lanes || (joins && channel.lanes[0] == flow.lanes[0]))
+        };
         if let Some(index) = self.channels.iter().position(same) {
             return Ok(index);
         }
@@ -285,41 +362,18 @@ impl<'f> Flow<'f> {
             form: flow.form,
             context: flow.context,
             field: lane_field(&self.table.place(flow.place).path, flow.lanes),
+            guard: Guard::default(),
+            numbers: SourceNumbers::default(),
             stream: self.engine.stream(flow.context),
             rewriter: Rewriter::default(),
             original: String::new(),
             detections: Vec::new(),
             ended: false,
-            repeated: 0,
+            begins: 0,
+            out: 0,
+            parts: 0,
         });
         Ok(self.channels.len() - 1)
-    }
-
-    /// Names are not held back, but looked at again as a whole with each part.
-    fn name_part(&mut self, index: usize, text: &str) -> Result<(String, bool), BadStream> {
-        let channel = &mut self.channels[index];
-        let mut start = channel.original.len();
-        // Some servers repeat id and name with every part of the arguments, and some clients put them together all the
-        // same: what is found only then is found.
-        if channel.original == text {
-            start = 0;
-            channel.repeated += 1;
-            let times = (channel.repeated + 1).min(REPEATED_BYTES / text.len() + 2);
-            let spelt = text.repeat(times);
-            let found = self.engine.inspect(&spelt, channel.context).detections;
-            if found.iter().any(|detection| detection.span.start / text.len() < (detection.span.end - 1) / text.len()) {
-                start = spelt.len() - text.len();
-                channel.original = spelt;
-            }
-        } else {
-            channel.original.push_str(text);
-        }
-        if channel.original.len() > NAME_BYTES_MAX {
-            return Err(BadStream::NameTooLong);
-        }
-        channel.detections = self.engine.inspect(&channel.original, channel.context).detections;
-        self.blocked |= channel.detections.iter().any(|detection| (self.decide)(detection) == Verdict::Block);
-        Ok(redact(text, start, &channel.detections, self.decide))
     }
 
     /// Moves released pieces of a channel to `out`; whether anything was redacted.
@@ -358,16 +412,17 @@ impl<'f> Flow<'f> {
         &mut self,
         lane: Option<u32>,
         mut node: Option<&mut Node<'n>>,
-        before: &mut Option<Node<'n>>,
+        before: &mut Vec<Node<'n>>,
         redacted_lanes: &mut Vec<u32>,
-    ) {
+    ) -> Result<(), BadStream> {
+        self.end_names(lane, before)?;
         for index in 0..self.channels.len() {
             let channel = &mut self.channels[index];
             if channel.lanes[0] != lane || channel.ended || channel.form == Form::Name {
                 continue;
             }
             channel.ended = true;
-            channel.stream.finish(&mut self.pieces);
+            channel.finish(&mut self.pieces);
             let mut text = String::new();
             if self.release(index, &mut text) {
                 redacted_lanes.extend(lane);
@@ -381,8 +436,7 @@ impl<'f> Flow<'f> {
             if self.spellings[index].lanes[0] != lane {
                 continue;
             }
-            let spelt = &mut self.spellings[index];
-            spelt.stream.finish(&mut self.pieces);
+            self.spellings[index].finish(&mut self.pieces);
             self.release_spelling(index);
             let spelt = &mut self.spellings[index];
             if !spelt.dropped && !lane.is_some_and(|lane| redacted_lanes.contains(&lane)) {
@@ -391,6 +445,7 @@ impl<'f> Flow<'f> {
                 self.deliver(place, lanes, Held::Entries(entries), node.as_deref_mut(), before);
             }
         }
+        Ok(())
     }
 
     fn deliver<'n>(
@@ -399,7 +454,7 @@ impl<'f> Flow<'f> {
         lanes: Lanes,
         held: Held,
         node: Option<&mut Node<'n>>,
-        before: &mut Option<Node<'n>>,
+        before: &mut Vec<Node<'n>>,
     ) {
         if held.is_empty() {
             return;
@@ -411,91 +466,20 @@ impl<'f> Flow<'f> {
             insert(node, path, lanes, held);
             return;
         }
-        insert(before.get_or_insert_with(|| self.read_envelope()), path, lanes, held);
+        let part = self.room(path, lanes, before);
+        insert(&mut before[part], path, lanes, held);
     }
 
-    /// Entries come in; those whose text is out may go.
-    fn spell(&mut self, place: PlaceId, lanes: Lanes, entries: Node<'_>) -> Result<Node<'static>, BadStream> {
-        let Node::Array(entries) = entries else { return Ok(Node::Null) };
-        let same = |spelt: &Spelt| spelt.place == place && spelt.lanes == lanes;
-        let index = match self.spellings.iter().position(same) {
-            Some(index) => index,
-            None if self.spellings.len() >= CHANNELS_MAX => return Err(BadStream::TooManyTexts),
-            None => {
-                self.spellings.push(Spelt {
-                    place,
-                    lanes,
-                    field: lane_field(&self.table.place(place).path, lanes),
-                    stream: self.engine.stream(Context::Output),
-                    waiting: VecDeque::new(),
-                    pushed: 0,
-                    released: 0,
-                    dropped: false,
-                });
-                self.spellings.len() - 1
-            }
-        };
-        for mut entry in entries {
-            let spelt = &mut self.spellings[index];
-            if !matches!(entry, Node::Object(_)) {
-                continue;
-            }
-            for alternative in spelling::alternatives_of(&entry) {
-                for detection in self.engine.inspect(alternative, Context::Output).detections {
-                    let action = (self.decide)(&detection);
-                    self.found.add(&spelt.field, &detection, action);
-                    spelt.dropped |= action >= Verdict::Redact;
-                    self.blocked |= action == Verdict::Block;
-                }
-            }
-            let text = spelling::token(&entry).unwrap_or_default().to_owned();
-            spelling::normalise(&mut entry);
-            spelt.stream.push(&text, &mut self.pieces);
-            spelt.pushed += text.len();
-            spelt.waiting.push_back((spelt.pushed, entry.into_owned()));
-            self.release_spelling(index);
-        }
-        let spelt = &mut self.spellings[index];
-        if spelt.dropped {
-            spelt.waiting.clear();
-            return Ok(Node::Null);
-        }
-        let out = spelt.waiting.iter().take_while(|(end, _)| *end <= spelt.released).count();
-        Ok(Node::Array(spelt.waiting.drain(..out).map(|(_, entry)| entry).collect()))
+    /// Which of the gateway's own events has room for a text; a new one if need be.
+    fn room(&self, path: &str, lanes: Lanes, before: &mut Vec<Node<'_>>) -> usize {
+        before.iter().position(|part| has_room(part, path, lanes)).unwrap_or_else(|| {
+            before.push(self.read_envelope());
+            before.len() - 1
+        })
     }
 
-    fn release_spelling(&mut self, index: usize) {
-        let spelt = &mut self.spellings[index];
-        for piece in self.pieces.drain(..) {
-            match piece {
-                Piece::Clean(text) => spelt.released += text.len(),
-                Piece::Match { text, detections, .. } => {
-                    spelt.released += text.len();
-                    for detection in &detections {
-                        let action = (self.decide)(detection);
-                        self.found.add(&spelt.field, detection, action);
-                        spelt.dropped |= action >= Verdict::Redact;
-                        self.blocked |= action == Verdict::Block;
-                    }
-                }
-            }
-        }
-    }
-
-    /// The text of a lane was redacted: its spelling goes, now and from now on.
-    fn drop_spelling(&mut self, lane: u32, node: &mut Node<'_>) {
-        for spelt in self.spellings.iter_mut().filter(|spelt| spelt.lanes[0] == Some(lane)) {
-            spelt.dropped = true;
-            spelt.waiting.clear();
-            let path = &self.table.place(spelt.place).path;
-            if let Some(entries) = find(node, path, spelt.lanes) {
-                *entries = Node::Null;
-            }
-        }
-    }
-
-    fn emit(&self, part: Option<Node<'_>>, out: &mut Vec<u8>) {
-        if let Some(mut part) = part {
+    fn emit(&self, parts: Vec<Node<'_>>, out: &mut Vec<u8>) {
+        for mut part in parts {
             self.protocol.complete_part(&mut part);
             frame(&part, out);
         }
@@ -505,135 +489,5 @@ impl<'f> Flow<'f> {
         const BOUNDS: json::Bounds = json::Bounds { depth: 2, values: 64 };
         let envelope = self.envelope.as_deref().and_then(|bytes| json::parse(bytes, BOUNDS).ok());
         envelope.map_or_else(|| Node::Object(Vec::new()), Node::into_owned)
-    }
-}
-
-/// Text or entries that wait for their place.
-enum Held {
-    Text(String),
-    Entries(Vec<Node<'static>>),
-}
-
-impl Held {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Text(text) => text.is_empty(),
-            Self::Entries(entries) => entries.is_empty(),
-        }
-    }
-}
-
-/// One event, framed.
-fn frame(node: &Node<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"data: ");
-    json::write(node, out);
-    out.extend_from_slice(b"\n\n");
-}
-
-/// The members that every event of a stream repeats: its id, model and the like.
-fn envelope<'n>(node: &Node<'n>) -> Node<'n> {
-    let scalar = |value: &Node<'_>| matches!(value, Node::String(_) | Node::Number(_) | Node::Bool(_));
-    Node::Object(node.members().iter().filter(|(_, value)| scalar(value)).take(16).cloned().collect())
-}
-
-/// `choices[1].message.tool_calls[0].function.arguments`: the place with its lanes filled in.
-fn lane_field(path: &str, lanes: Lanes) -> String {
-    let mut out = path.replace(".delta", ".message");
-    for lane in lanes.into_iter().flatten() {
-        out = out.replacen("[#]", &format!("[{lane}]"), 1);
-    }
-    out
-}
-
-/// Whether an event already has a text (or entries) at that place.
-fn carries(node: &mut Node<'_>, path: &str, lanes: Lanes) -> bool {
-    match find(node, path, lanes) {
-        Some(Node::String(text)) => !text.is_empty(),
-        Some(Node::Array(entries)) => !entries.is_empty(),
-        _ => false,
-    }
-}
-
-fn find<'n, 'a>(node: &'n mut Node<'a>, path: &str, lanes: Lanes) -> Option<&'n mut Node<'a>> {
-    let mut lanes = lanes.into_iter().flatten();
-    let mut at = node;
-    for step in steps(path) {
-        at = match step {
-            Step::Name(name) => at.get_mut(name)?,
-            Step::EachByIndex => {
-                let lane = lanes.next()?;
-                let Node::Array(items) = at else { return None };
-                let position = items.iter().enumerate().position(|(i, item)| walk::own_index(item, i) == Some(lane))?;
-                &mut items[position]
-            }
-            Step::Each | Step::Map => return None,
-        };
-    }
-    Some(at)
-}
-
-/// Adds to the text or entries at that place, and makes the way there where it is missing.
-fn insert(node: &mut Node<'_>, path: &str, lanes: Lanes, held: Held) {
-    let mut lanes = lanes.into_iter().flatten();
-    let mut at = node;
-    for step in steps(path) {
-        at = match step {
-            Step::Name(name) => {
-                if !matches!(at, Node::Object(_)) {
-                    *at = Node::Object(Vec::new());
-                }
-                let Node::Object(members) = at else { return };
-                let position = members.iter().position(|(key, _)| key == name).unwrap_or_else(|| {
-                    members.push((name.to_owned().into(), Node::Null));
-                    members.len() - 1
-                });
-                &mut members[position].1
-            }
-            Step::EachByIndex => {
-                let Some(lane) = lanes.next() else { return };
-                if !matches!(at, Node::Array(_)) {
-                    *at = Node::Array(Vec::new());
-                }
-                let Node::Array(items) = at else { return };
-                let same = |(i, item): (usize, &Node<'_>)| walk::own_index(item, i) == Some(lane);
-                let position = items.iter().enumerate().position(same).unwrap_or_else(|| {
-                    let index = Node::Number(lane.to_string().into());
-                    items.push(Node::Object(vec![("index".into(), index)]));
-                    items.len() - 1
-                });
-                &mut items[position]
-            }
-            Step::Each | Step::Map => return,
-        };
-    }
-    match held {
-        Held::Text(text) => match at {
-            Node::String(there) => there.to_mut().push_str(&text),
-            _ => *at = Node::text(text),
-        },
-        Held::Entries(entries) => match at {
-            Node::Array(there) => there.extend(entries),
-            _ => *at = Node::Array(entries),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_is_built_along_its_path() {
-        let mut node = Node::Object(vec![("id".into(), Node::text("x"))]);
-        let path = "choices[#].delta.tool_calls[#].function.arguments";
-        insert(&mut node, path, [Some(1), Some(0)], Held::Text("{}".into()));
-        insert(&mut node, path, [Some(1), Some(2)], Held::Text("[".into()));
-        insert(&mut node, path, [Some(1), Some(2)], Held::Text("]".into()));
-        assert_eq!(
-            String::from_utf8(node.to_json()).unwrap(),
-            r#"{"id":"x","choices":[{"index":1,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}},{"index":2,"function":{"arguments":"[]"}}]}}]}"#
-        );
-        assert!(carries(&mut node, path, [Some(1), Some(2)]) && !carries(&mut node, path, [Some(0), Some(2)]));
-        assert_eq!(lane_field(path, [Some(1), Some(2)]), "choices[1].message.tool_calls[2].function.arguments");
     }
 }

@@ -1,9 +1,10 @@
 //! What all requests of one gateway share, and how events are written.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use haris_domain::{Actor, Draft, EventId, SealedPayload};
-use haris_policy::{Environment, OnAuditFailure, Policy, Route};
+use haris_domain::{Actor, Draft, EventId, Leaf, SealedPayload};
+use haris_policy::{Environment, OnAuditFailure, OnWitnessLag, Policy, Route};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 
@@ -54,8 +55,8 @@ impl Gateway {
         crate::json::Bounds { depth: limits.json_depth, values: limits.json_values }
     }
 
-    /// Makes an event durable. Without payloads (no day key was at hand) nothing is written.
-    pub(crate) async fn record(&self, draft: Draft, payloads: Option<Vec<SealedPayload>>) -> Result<(), NotRecorded> {
+    /// Makes an event durable, and gives its final bytes. Without payloads (no day key was at hand) nothing is written.
+    pub(crate) async fn record(&self, draft: Draft, payloads: Option<Vec<SealedPayload>>) -> Result<Leaf, NotRecorded> {
         let kind = draft.kind.name;
         let Some(payloads) = payloads else {
             tracing::error!(kind, "no data key for today: events with payloads are refused");
@@ -65,7 +66,7 @@ impl Gateway {
             Ok(durable) => durable.await,
             Err(refused) => Err(refused),
         };
-        appended.map(drop).map_err(|refused| {
+        appended.map_err(|refused| {
             tracing::error!(kind, why = %refused, "an event could not be made durable");
             NotRecorded
         })
@@ -80,6 +81,11 @@ impl Gateway {
             (false, OnAuditFailure::Allow) => Counters::add(&counters.unaudited),
         }
         route.on_audit_failure == OnAuditFailure::Allow
+    }
+
+    /// Why a route does not serve at this moment though all else is well: it wants witnesses, and they lag.
+    pub(crate) fn witnesses_lag(&self, route: &Route) -> bool {
+        route.on_witness_lag == OnWitnessLag::Refuse && self.wiring.witness_lag.load(Ordering::Relaxed)
     }
 
     /// Records a refusal and answers it. `caller` is known or not; the protocol too.

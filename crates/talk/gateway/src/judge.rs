@@ -105,7 +105,8 @@ impl Answer<'_> {
     fn inspect(&self, mut node: Node<'_>, table: &Table, treatment: Treatment) -> Judged {
         let mut seen =
             walk::walk(&self.gateway.wiring.engine, table, treatment, &node).expect("only walks of requests refuse");
-        if seen.bad_index {
+        let ready = self.gateway.wiring.upstreams.ready(&self.route.upstream);
+        if seen.bad_index || ready.is_some_and(|ready| ready.leaks_key_in(&seen.said)) {
             return Judged::failed(unreadable(), Outcome::UpstreamError);
         }
         let verdict_of = |detection: &Detection| self.route.verdict(Direction::Answer, detection);

@@ -22,6 +22,14 @@ pub(crate) struct Wrapping {
     base64: bool,
 }
 
+impl Wrapping {
+    /// What of `value` is not the wrapped content: the head of a data URL, or all of bare base64,
+    /// which may be read as it stands.
+    pub(crate) fn around<'v>(&self, value: &'v str) -> &'v str {
+        if self.header_bytes == 0 { value } else { &value[..self.header_bytes] }
+    }
+}
+
 /// What behind a media type is text. `+xml` and `+json` are matched as endings.
 const TEXTUAL: &[&str] = &[
     "application/json",
@@ -74,6 +82,15 @@ pub(crate) fn wrap(value: &str, wrapping: Wrapping, text: &str) -> String {
     out
 }
 
+/// A URL without its percent-encoding, if it has one; also when that was applied twice.
+pub(crate) fn decoded(url: &str) -> Option<String> {
+    let once =
+        |url: &str| memchr::memchr(b'%', url.as_bytes()).map(|_| String::from_utf8_lossy(&unescape(url)).into_owned());
+    let first = once(url)?;
+    let second = once(&first).unwrap_or(first);
+    (second != url).then_some(second)
+}
+
 fn is_data(value: &str) -> bool {
     value.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
@@ -123,7 +140,7 @@ fn decode_base64(body: impl AsRef<[u8]>) -> Option<String> {
 }
 
 /// Percent-decoding; a stray `%` stays.
-fn unescape(body: &str) -> Vec<u8> {
+pub(crate) fn unescape(body: &str) -> Vec<u8> {
     let bytes = body.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -181,6 +198,12 @@ mod tests {
         assert_eq!(locator("https://example.com/a.png"), Content::Elsewhere);
         assert_eq!(text_of(&file("aGVsbG8=")), Some("hello"));
         assert_eq!(file("AAECAw=="), Content::Opaque);
+    }
+
+    #[test]
+    fn percent_encoding_is_undone() {
+        assert_eq!(decoded("https://x/%32%2538?é=%zz").as_deref(), Some("https://x/28?é=%zz"));
+        assert_eq!((decoded("https://x/28"), decoded("100%")), (None, None));
     }
 
     #[test]

@@ -59,6 +59,16 @@ impl Problem {
         .retry_after(5)
     }
 
+    pub(crate) fn witness_unavailable() -> Self {
+        Self::new(
+            503,
+            "witness_unavailable",
+            "witness-unavailable",
+            "No independent witness has confirmed the gateway's record for too long, and this route does not serve without one. Try again later; the operator sees the cause in `haris status`.",
+        )
+        .retry_after(10)
+    }
+
     pub(crate) fn upstream(status: u16, code: &'static str, message: &'static str) -> Self {
         Self::new(status, code, "upstream", message)
     }

@@ -1,10 +1,10 @@
 //! Connections and requests: accepts, bounds, authenticates, reads bodies, hands over.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,7 +19,7 @@ use crate::gateway::{Gateway, answer, json};
 use crate::io::{Never, Reply, Response, Stall};
 use crate::problem::Problem;
 use crate::protocol::{self, PROTOCOLS, Protocol};
-use crate::{Caller, Counters, Wiring, models};
+use crate::{Caller, Counters, Wiring, media, models, receipt};
 
 /// The read buffer of a connection. Heads beyond it are refused by the HTTP library itself, so it is
 /// larger than the bound on headers, whose refusal explains itself.
@@ -120,7 +120,9 @@ impl Door {
     async fn request(&self, request: Request<Incoming>) -> Result<Response, Never> {
         let path = request.uri().path();
         let protocol = protocol::at_path(path);
-        if protocol.is_none() && path != "/v1" && !path.starts_with("/v1/") {
+        // Clients that are given a base URL with a slash at its end ask for `//v1/...`.
+        let below = path.trim_start_matches('/');
+        if protocol.is_none() && below != "v1" && !below.starts_with("v1/") {
             return Ok(self.extra(request).await);
         }
         let counters = &self.gateway.wiring.counters;
@@ -131,9 +133,16 @@ impl Door {
     }
 
     async fn extra(&self, request: Request<Incoming>) -> Response {
+        let token = request.headers().get(header::AUTHORIZATION).cloned();
         let request = request.map(axum::body::Body::new);
         let response = self.extra.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
-        response.map(Reply::Extra)
+        let is_nobodys =
+            response.status() == StatusCode::NOT_FOUND && !response.headers().contains_key(header::CONTENT_TYPE);
+        if !is_nobodys {
+            return response.map(Reply::Extra);
+        }
+        let caller = self.caller(token.as_ref()).ok();
+        self.gateway.refuse(&unknown_path(), PROTOCOLS[0], caller.as_deref(), None).await
     }
 
     async fn gateway_request(&self, request: Request<Incoming>, protocol: Option<&'static dyn Protocol>) -> Response {
@@ -145,7 +154,7 @@ impl Door {
         // Whoever asks first has not sent the body yet: it is told no, and keeps it.
         let body = Rest::new(body, &head.headers);
         let header_bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let caller = match self.caller(&head.headers) {
+        let caller = match self.caller(head.headers.get(header::AUTHORIZATION)) {
             Ok(caller) => caller,
             Err(problem) => {
                 let response = gateway.refuse(&problem, shape, None, None).await;
@@ -160,12 +169,14 @@ impl Door {
         match (protocol, &head.method, head.uri.path()) {
             (Some(protocol), &Method::POST, _) => self.post(head, body, protocol, caller).await,
             (None, &Method::GET | &Method::HEAD, "/v1/models") => {
-                let policy = gateway.wiring.policy.load();
-                json(200, models::list(&gateway.wiring.upstreams, &policy, &caller), None, None)
+                let policy = gateway.wiring.policy.load_full();
+                json(200, models::list(&gateway.wiring, &policy, &caller).await, None, None)
             }
             (None, &Method::GET | &Method::HEAD, path) if path.starts_with("/v1/models/") => {
-                let id = path["/v1/models/".len()..].replace("%2F", "/").replace("%2f", "/").replace("%3A", ":");
-                let found = models::one(&gateway.wiring.upstreams, &gateway.wiring.policy.load(), &caller, &id);
+                let id = media::unescape(&path["/v1/models/".len()..]);
+                let policy = gateway.wiring.policy.load_full();
+                let id = String::from_utf8(id).unwrap_or_default();
+                let found = models::one(&gateway.wiring, &policy, &caller, &id);
                 match found {
                     Some(body) => json(200, body, None, None),
                     None => {
@@ -179,19 +190,14 @@ impl Door {
                 let problem = Problem::new(405, "method_not_allowed", "method-not-allowed", "Use another method here.");
                 self.refuse(&problem, shape, &caller, body).await
             }
-            (None, _, _) => {
-                let message =
-                    "The gateway has no such endpoint: it answers /v1/chat/completions, /v1/embeddings and /v1/models.";
-                let problem = Problem::new(404, "unknown_url", "unknown-path", message);
-                self.refuse(&problem, shape, &caller, body).await
-            }
+            (None, _, _) => self.refuse(&unknown_path(), shape, &caller, body).await,
         }
     }
 
     /// Who calls, by the bearer token.
-    fn caller(&self, headers: &http::HeaderMap) -> Result<Arc<Caller>, Problem> {
+    fn caller(&self, header: Option<&http::HeaderValue>) -> Result<Arc<Caller>, Problem> {
         let refused = |reason, message: &str| Problem::new(401, "invalid_api_key", reason, message);
-        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let token = header.and_then(|value| value.to_str().ok()).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
@@ -237,14 +243,26 @@ impl Door {
             Err((problem, Some(rest))) => return self.refuse(&problem, protocol, &caller, rest).await,
             Err((problem, None)) => return gateway.refuse(&problem, protocol, Some(&caller), None).await,
         };
-        let exchange = Exchange { gateway: Arc::clone(gateway), protocol, caller, body: bytes, place, memory, started };
+        let wants_receipt = receipt::wanted(&head.headers);
+        let recorded = Arc::new(OnceLock::new());
+        let exchange = Exchange {
+            gateway: Arc::clone(gateway),
+            protocol,
+            caller,
+            body: bytes,
+            place,
+            memory,
+            started,
+            recorded: Arc::clone(&recorded),
+            wants_receipt,
+        };
         let (reply, answered) = oneshot::channel();
         tokio::spawn(exchange.run(reply));
         answered.await.unwrap_or_else(|_| {
             // The exchange ended without an answer: a bug. Its event, if it got so far, stands.
             tracing::error!(protocol = protocol.name(), "an exchange ended without an answer");
             let problem = Problem::new(500, "internal_error", "internal", "The gateway failed on this request.");
-            answer(&problem, protocol, None)
+            answer(&problem, protocol, recorded.get().copied())
         })
     }
 
@@ -252,6 +270,11 @@ impl Door {
         let response = self.gateway.refuse(problem, protocol, Some(caller), None).await;
         rest.discard(DISCARD_BYTES_MAX, response).await
     }
+}
+
+fn unknown_path() -> Problem {
+    let message = "The gateway has no such endpoint: it answers /v1/chat/completions, /v1/embeddings and /v1/models.";
+    Problem::new(404, "unknown_url", "unknown-path", message)
 }
 
 /// Counts a request out.

@@ -22,7 +22,8 @@ use crate::{edit, walk};
 
 /// Why reading ended.
 enum End {
-    /// The upstream said so. What it sends behind that is of no interest.
+    /// The upstream said so, with or without a reason for each choice. What it sends behind that is
+    /// of no interest.
     Said,
     /// The upstream closed.
     Closed,
@@ -86,9 +87,17 @@ pub(crate) async fn run(
 
     let stopped_reading = flow.is_blocked() && !matches!(end, End::Said | End::Closed);
     let mark = out.len();
-    flow.finish(&mut out);
+    let end = match flow.finish(&mut out) {
+        Err(bad) if matches!(end, End::Said | End::Closed) => {
+            tracing::warn!(upstream = %course.route.upstream, %bad, "unusable stream");
+            End::Bad(unreadable())
+        }
+        _ => end,
+    };
+    let is_bad = matches!(end, End::Bad(_));
     let (outcome, status, last) = conclude(&course, &mut flow, end, cut_mid_event);
-    if flow.is_blocked() {
+    // What was held when the upstream's answer turned out to be unusable stays here.
+    if flow.is_blocked() || is_bad {
         out.truncate(mark);
     }
     let recorded = write_record(&course, &mut flow, outcome, status, first_byte, stopped_reading).await;
@@ -147,7 +156,7 @@ fn events(
             return Some(End::Bad(unreadable()));
         }
         if course.protocol.is_failure(&node) {
-            return Some(reported(course, node, &mut flow.found));
+            return Some(reported(course, node, ready, &mut flow.found));
         }
         let mark = out.len();
         if let Err(bad) = flow.chunk(node, out) {
@@ -162,7 +171,7 @@ fn events(
 }
 
 /// An upstream's error in the middle of a stream: inspected like any text.
-fn reported(course: &Course<'_>, mut node: json::Node<'_>, found: &mut Found) -> End {
+fn reported(course: &Course<'_>, mut node: json::Node<'_>, ready: &Ready, found: &mut Found) -> End {
     let engine = &course.gateway.wiring.engine;
     let seen = walk::walk(engine, course.protocol.failure(), failure_treatment(), &node)
         .expect("only walks of requests refuse");
@@ -175,7 +184,7 @@ fn reported(course: &Course<'_>, mut node: json::Node<'_>, found: &mut Found) ->
             worst = worst.max(action);
         }
     }
-    if worst == Verdict::Block {
+    if worst == Verdict::Block || ready.leaks_key_in(&seen.said) {
         return End::Bad(broken_off());
     }
     edit::apply(&mut node, &seen, &verdict_of);
@@ -193,9 +202,7 @@ fn conclude(course: &Course<'_>, flow: &mut Flow<'_>, end: End, cut_mid_event: b
         return (Outcome::Blocked, 400, event(&blocked(&flow.found, course.request, "answer")));
     }
     match end {
-        End::Said | End::Closed if cut_mid_event || !flow.is_complete() => {
-            (Outcome::UpstreamError, 502, event(&broken_off()))
-        }
+        End::Closed if cut_mid_event || !flow.is_complete() => (Outcome::UpstreamError, 502, event(&broken_off())),
         End::Said | End::Closed => {
             (Outcome::Complete, 200, [b"data: ", course.protocol.stream_end(), b"\n\n"].concat())
         }

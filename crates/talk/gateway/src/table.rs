@@ -3,7 +3,8 @@
 //!
 //! A row's path is the path in JSON: `messages[*].content[*].text`. `[*]` is any item, counted by
 //! position; `[#]` is any item, counted by its own `index` member, as choices and tool calls of a
-//! stream are; `{*}` is any member of a map whose keys the caller chooses.
+//! stream are; `[+]` is the same for lists whose items often come one an event and without an index;
+//! `{*}` is any member of a map whose keys the caller chooses.
 //!
 //! The rows only ever make the walk milder: a string that no row excuses is inspected, and a member
 //! that no row names is an unknown field.
@@ -28,8 +29,8 @@ pub struct Field {
 pub enum Form {
     /// Free text.
     Text,
-    /// A name or id: short text that streams send whole, or nearly so. It is never held back, since
-    /// clients read it from the first part they get.
+    /// A name, id or the like: short text that clients read from the first part they get, so a stream
+    /// holds it until it is whole.
     Name,
     /// Free text; numbers in its place are tokens, which hide text.
     TextNotTokens,
@@ -41,8 +42,10 @@ pub enum Form {
     Plain,
     /// Any JSON: keys, strings and long numbers are inspected.
     Any,
-    /// Base64 of sound, an image or a vector: nothing here reads it.
+    /// Base64 of sound: nothing here listens to it. As text it is inspected.
     Media,
+    /// The id of content that lies with the model's server and never passes here.
+    Reference,
     /// A vector in base64: numbers by another name, passed on as they are.
     Vector,
     /// A URL or data URL of something the model will look at.
@@ -70,6 +73,8 @@ pub struct Table {
     places: Vec<Place>,
     rows: Vec<Field>,
     context: Context,
+    /// Ways to the lists marked `[+]`.
+    appended: Vec<&'static str>,
 }
 
 /// A node of the tree.
@@ -87,7 +92,16 @@ pub(crate) struct Place {
     pub(crate) path: String,
     /// Below a `delta`: texts of one place are parts of one text.
     pub(crate) flows: bool,
+    /// Below a `delta`: the member, or the item of a list, that this belongs to.
+    pub(crate) group: Option<PlaceId>,
+    /// The items' texts, put together, are one text: content that comes in parts.
+    pub(crate) joins: bool,
+    /// An item of a list that joins.
+    pub(crate) joined: bool,
 }
+
+/// The member of a part of content that holds its text.
+pub(crate) const PART_TEXT: &str = "text";
 
 /// A place in a [`Table`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,7 +115,8 @@ pub(crate) const ROOT: PlaceId = PlaceId(0);
 pub(crate) enum Step<'p> {
     Name(&'p str),
     Each,
-    EachByIndex,
+    /// `true` for items that may come without an index.
+    EachByIndex(bool),
     Map,
 }
 
@@ -112,7 +127,8 @@ pub(crate) fn steps(path: &str) -> impl Iterator<Item = Step<'_>> + '_ {
         let (name, rest) = part.split_at(name_bytes);
         std::iter::once(Step::Name(name)).chain(rest.as_bytes().chunks(3).map(|mark| match mark {
             b"[*]" => Step::Each,
-            b"[#]" => Step::EachByIndex,
+            b"[#]" => Step::EachByIndex(false),
+            b"[+]" => Step::EachByIndex(true),
             b"{*}" => Step::Map,
             _ => unreachable!("a test reads every row of every protocol"),
         }))
@@ -124,7 +140,7 @@ impl Table {
     /// is what texts are outside of any row.
     #[must_use]
     pub fn new(rows: &[&[Field]], speakers: Option<&'static str>, context: Context) -> Self {
-        let mut table = Self { places: vec![Place::default()], rows: rows.concat(), context };
+        let mut table = Self { places: vec![Place::default()], rows: rows.concat(), context, appended: Vec::new() };
         for row in table.rows.clone() {
             let place = table.open(row.path);
             table.places[usize::from(place.0)].row = Some((row.form, row.from));
@@ -132,6 +148,14 @@ impl Table {
         if let Some(path) = speakers {
             let place = table.open(path);
             table.places[usize::from(place.0)].speaks = true;
+        }
+        for index in 0..table.places.len() {
+            let text = table.places[index].each.and_then(|each| table.place(each).member(PART_TEXT));
+            let joins = text.is_some_and(|(_, text)| matches!(table.place(text).row, Some((Form::Text, _))));
+            if let (true, Some(each)) = (joins, table.places[index].each) {
+                table.places[index].joins = true;
+                table.places[usize::from(each.0)].joined = true;
+            }
         }
         table
     }
@@ -148,13 +172,32 @@ impl Table {
         self.context
     }
 
+    /// The ways to lists whose items may come without an index.
+    pub(crate) fn appended(&self) -> &[&'static str] {
+        &self.appended
+    }
+
+    /// Whether texts of this group's items are parts of one text.
+    pub(crate) fn is_joined(&self, group: PlaceId) -> bool {
+        self.place(group).joined
+    }
+
     pub(crate) fn place(&self, id: PlaceId) -> &Place {
         &self.places[usize::from(id.0)]
+    }
+
+    /// The place of a path.
+    #[cfg(test)]
+    pub(crate) fn find(&self, path: &str) -> PlaceId {
+        let index = self.places.iter().position(|place| place.path == path).unwrap();
+        PlaceId(u16::try_from(index).unwrap())
     }
 
     fn open(&mut self, path: &'static str) -> PlaceId {
         let mut at = ROOT;
         let mut walked = String::new();
+        let mut group = None;
+        let mut steps_to_group = 0;
         for step in steps(path) {
             let next = PlaceId(u16::try_from(self.places.len()).expect("a protocol has a few hundred places"));
             // Items of a plain list come whole; only what has its own index is added to later.
@@ -165,7 +208,14 @@ impl Table {
                     let _ = write!(walked, "{dot}{name}");
                 }
                 Step::Each => walked.push_str("[*]"),
-                Step::EachByIndex => walked.push_str("[#]"),
+                Step::EachByIndex(false) => walked.push_str("[#]"),
+                Step::EachByIndex(true) => {
+                    walked.push_str("[+]");
+                    let list = &path[..walked.len()];
+                    if !self.appended.contains(&list) {
+                        self.appended.push(list);
+                    }
+                }
                 Step::Map => walked.push_str("{*}"),
             }
             let place = &mut self.places[usize::from(at.0)];
@@ -177,8 +227,8 @@ impl Table {
                         None
                     }
                 },
-                Step::Each | Step::EachByIndex => {
-                    place.each_by_index = step == Step::EachByIndex;
+                Step::Each | Step::EachByIndex(_) => {
+                    place.each_by_index = step != Step::Each;
                     let found = place.each;
                     place.each.get_or_insert(next);
                     found
@@ -189,10 +239,16 @@ impl Table {
                     found
                 }
             };
-            at = found.unwrap_or_else(|| {
-                self.places.push(Place { path: walked.clone(), flows, ..Place::default() });
-                next
-            });
+            let new = found.is_none();
+            at = found.unwrap_or(next);
+            // The member right below `delta`, or its item when it is a list.
+            steps_to_group += usize::from(flows);
+            if steps_to_group == 2 || (steps_to_group == 3 && matches!(step, Step::EachByIndex(_))) {
+                group = Some(at);
+            }
+            if new {
+                self.places.push(Place { path: walked.clone(), flows, group, ..Place::default() });
+            }
         }
         at
     }
@@ -241,6 +297,27 @@ mod tests {
         let (_, c) = table.place(item).member("c").unwrap();
         assert!(table.place(c).each_by_index && !table.place(a).each_by_index);
         assert!(table.place(item).member("x").is_none());
+    }
+
+    #[test]
+    fn what_belongs_together_in_a_stream_has_one_group() {
+        const ROWS: &[Field] = &[
+            Field { path: "c[#].delta.content", form: Form::Text, from: From::Speaker },
+            Field { path: "c[#].delta.content[#].text", form: Form::Text, from: From::Speaker },
+            Field { path: "c[#].delta.calls[#].f.name", form: Form::Name, from: From::Speaker },
+            Field { path: "c[#].delta.notes[+].title", form: Form::Name, from: From::Speaker },
+        ];
+        let table = Table::new(&[ROWS], None, Context::Output);
+        let group = |path: &str| {
+            let place = table.places.iter().find(|place| place.path == path).unwrap();
+            place.group.map(|group| table.place(group).path.as_str())
+        };
+        assert_eq!(group("c[#].delta"), None);
+        assert_eq!(group("c[#].delta.calls[#].f.name"), Some("c[#].delta.calls[#]"));
+        assert_eq!(group("c[#].delta.notes[+].title"), Some("c[#].delta.notes[+]"));
+        assert_eq!(group("c[#].delta.content[#].text"), Some("c[#].delta.content[#]"));
+        assert_eq!(table.appended(), ["c[#].delta.notes[+]"]);
+        assert!(table.places.iter().any(|place| place.joins && place.path == "c[#].delta.content"));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CON
 use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Request, Response, Url};
 
+use crate::key;
+use crate::listing::Listing;
 use crate::protocol::PROTOCOLS;
 
 /// A provider key. Shows nothing when printed.
@@ -136,7 +138,9 @@ pub(crate) struct Ready {
     pub(crate) upstream: Upstream,
     client: Client,
     urls: Vec<(&'static str, Url)>,
+    models_url: Url,
     headers: HeaderMap,
+    pub(crate) listing: Listing,
 }
 
 impl Upstreams {
@@ -173,6 +177,16 @@ impl Upstreams {
     }
 }
 
+impl Outgoing {
+    /// A client for other calls than those to models, set up alike: proxy, certificate authorities, time to connect.
+    ///
+    /// # Errors
+    /// When the proxy or a CA bundle cannot be used.
+    pub fn client(&self, url: &Url) -> Result<Client, BadUpstreams> {
+        client(self, !is_loopback(url), url.scheme() == "https")
+    }
+}
+
 impl std::fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
@@ -199,7 +213,17 @@ impl Ready {
             headers.insert(AUTHORIZATION, value);
         }
         let urls = PROTOCOLS.iter().map(|protocol| (protocol.path(), join(&upstream.url, protocol.path()))).collect();
-        Ok(Self { upstream, client, urls, headers })
+        let models_url = join(&upstream.url, "/v1/models");
+        Ok(Self { upstream, client, urls, models_url, headers, listing: Listing::default() })
+    }
+
+    /// Asks for the list of models.
+    pub(crate) async fn get_models(&self) -> Result<Response, reqwest::Error> {
+        let mut request = Request::new(Method::GET, self.models_url.clone());
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().remove(CONTENT_TYPE);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        self.client.execute(request).await
     }
 
     /// Sends a request. Dropping the future, or the response, cancels it.
@@ -213,39 +237,21 @@ impl Ready {
         self.client.execute(request).await
     }
 
-    /// Whether `bytes` hold the provider's key: no caller may see it, whatever an upstream echoes.
-    pub(crate) fn leaks_key(&self, bytes: &[u8]) -> bool {
-        // Shorter ones are placeholders such as `none`, and words of ordinary answers.
-        const KEY_BYTES_MIN: usize = 8;
-        let key = self.upstream.key.as_ref().map(|Secret(key)| key.trim().as_bytes());
-        let holds = |bytes: &[u8], key: &[u8]| memchr::memmem::find(bytes, key).is_some();
-        key.is_some_and(|key| {
-            key.len() >= KEY_BYTES_MIN
-                && (holds(bytes, key) || (memchr::memchr(b'\\', bytes).is_some() && holds(&unescaped(bytes), key)))
-        })
+    /// The provider's key as no caller may see it, if there is one worth looking for.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.upstream.key.as_ref().and_then(|Secret(key)| key::searchable(key))
     }
-}
 
-/// JSON text with its escapes of ASCII characters undone, so that an escaped key is found too. What is no such escape
-/// stays as it is: this text is only searched.
-fn unescaped(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(stop) = memchr::memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..stop]);
-        let escape = &rest[stop + 1..];
-        let hex = escape.get(1..5).filter(|_| escape[0] == b'u').and_then(|hex| std::str::from_utf8(hex).ok());
-        let code = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(u8::is_ascii);
-        let (byte, taken) = match (code, escape.first()) {
-            (Some(code), _) => (Some(code), 5),
-            (None, Some(plain @ (b'/' | b'"' | b'\\'))) => (Some(*plain), 1),
-            (None, _) => (Some(b'\\'), 0),
-        };
-        out.extend(byte);
-        rest = &escape[taken..];
+    /// Whether an answer's texts hold the provider's key, each with its choice.
+    pub(crate) fn leaks_key_in(&self, texts: &[(Option<u32>, String)]) -> bool {
+        let texts = texts.iter().map(|(choice, text)| (*choice, text.as_str()));
+        self.key().is_some_and(|key| key::is_in_texts(texts, key))
     }
-    out.extend_from_slice(rest);
-    out
+
+    /// Whether `bytes` hold the provider's key.
+    pub(crate) fn leaks_key(&self, bytes: &[u8]) -> bool {
+        self.key().is_some_and(|key| key::is_in(bytes, key))
+    }
 }
 
 /// An encoding that the client did not decode.

@@ -3,8 +3,6 @@
 //! Nothing is changed here: the walk returns what it saw and where, and `edit` applies a verdict to
 //! it. That way the text that travels on and the text that is stored come from one inspection.
 
-use std::fmt::Write as _;
-
 use haris_domain::identifier::normal_form;
 use haris_domain::{Context, Detection, DetectionKind};
 use haris_policy::OnUnknown;
@@ -12,8 +10,10 @@ use haris_text::Engine;
 
 use crate::json::Node;
 use crate::media::{self, Content, Wrapping};
+use crate::naming::{Part, field_name, own_index, schema_word};
 use crate::problem::Problem;
-use crate::table::{Form, From, Place, PlaceId, ROOT, Table};
+use crate::table::{Form, From, PART_TEXT, Place, PlaceId, ROOT, Table};
+use crate::{joined, numbers};
 
 /// A text in which something was found.
 #[derive(Debug)]
@@ -31,14 +31,16 @@ pub(crate) struct Hit {
 pub(crate) enum Shape {
     /// A string.
     Text,
-    /// A string that holds JSON source.
+    /// A string that holds JSON source; spans are of the source with its numbers in plain notation.
     Source,
     /// A member's name.
     Key,
-    /// A number, or a raw array of numbers.
+    /// A number, or a raw array of numbers; spans are of its plain notation.
     Digits,
     /// Text in a data URL or file.
     Wrapped(Wrapping),
+    /// A URL without its percent-encoding.
+    Decoded,
     /// The tokens of a list of entries, joined.
     Spelling,
 }
@@ -84,6 +86,8 @@ pub(crate) struct Seen {
     pub(crate) text_bytes: u64,
     /// An item has an `index` that is no plain number: readers would disagree where it belongs.
     pub(crate) bad_index: bool,
+    /// The texts of a whole answer, each with its choice.
+    pub(crate) said: Vec<(Option<u32>, String)>,
 }
 
 /// A list of entries that spell a text.
@@ -182,124 +186,6 @@ fn walk_with(
     Ok(walk.seen)
 }
 
-/// A part of a field's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Name(&'static str),
-    Index(u32),
-    /// The name of a map's member, by position: the name itself is the caller's.
-    Key(u32),
-    Value(u32),
-    Unknown(u32),
-}
-
-/// Longer names are cut: a leaf has room for 64 of them.
-const FIELD_BYTES_MAX: usize = 200;
-
-/// `messages[2].content[0].text`: schema names and positions, never a word of the caller's.
-pub(crate) fn field_name(parts: &[Part]) -> String {
-    let mut out = String::with_capacity(48);
-    for part in parts {
-        let dot = if out.is_empty() { "" } else { "." };
-        // Parts of a stream have the names of the whole they make.
-        let _ = match part {
-            Part::Name("delta") => write!(out, "{dot}message"),
-            Part::Name(name) => write!(out, "{dot}{name}"),
-            Part::Index(index) => write!(out, "[{index}]"),
-            Part::Key(index) => write!(out, "[{index}].key"),
-            Part::Value(index) => write!(out, "[{index}].value"),
-            Part::Unknown(index) => write!(out, "{dot}unknown[{index}]"),
-        };
-        if out.len() > FIELD_BYTES_MAX {
-            out.truncate(FIELD_BYTES_MAX - 3);
-            out.push_str("...");
-            break;
-        }
-    }
-    out
-}
-
-/// The item's own `index`, or its position when it has none; nothing when its index is nonsense.
-pub(crate) fn own_index(item: &Node<'_>, position: usize) -> Option<u32> {
-    match item.get("index") {
-        None | Some(Node::Null) => u32::try_from(position).ok(),
-        Some(index) => index.as_u64().and_then(|index| u32::try_from(index).ok()),
-    }
-}
-
-/// The words of JSON Schema. Other names inside a schema are the caller's: property names and the
-/// like are inspected, and records number them.
-const SCHEMA_WORDS: &[&str] = &[
-    "$anchor",
-    "$comment",
-    "$defs",
-    "$id",
-    "$ref",
-    "$schema",
-    "additionalItems",
-    "additionalProperties",
-    "allOf",
-    "anyOf",
-    "const",
-    "contains",
-    "contentEncoding",
-    "contentMediaType",
-    "default",
-    "definitions",
-    "dependencies",
-    "dependentRequired",
-    "dependentSchemas",
-    "deprecated",
-    "description",
-    "discriminator",
-    "else",
-    "enum",
-    "example",
-    "examples",
-    "exclusiveMaximum",
-    "exclusiveMinimum",
-    "format",
-    "function",
-    "if",
-    "items",
-    "maxItems",
-    "maxLength",
-    "maxProperties",
-    "maximum",
-    "minItems",
-    "minLength",
-    "minProperties",
-    "minimum",
-    "multipleOf",
-    "name",
-    "not",
-    "nullable",
-    "oneOf",
-    "pattern",
-    "patternProperties",
-    "prefixItems",
-    "properties",
-    "propertyNames",
-    "readOnly",
-    "required",
-    "strict",
-    "then",
-    "title",
-    "type",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "uniqueItems",
-    "writeOnly",
-];
-
-/// The name, if it is one of JSON Schema's words.
-fn schema_word(name: &str) -> Option<&'static str> {
-    SCHEMA_WORDS.binary_search(&name).ok().map(|found| SCHEMA_WORDS[found])
-}
-
-/// Shorter numbers identify nobody; schemas are full of them.
-const DIGITS_MIN: usize = 11;
-
 struct Walk<'w> {
     engine: &'w Engine,
     table: &'w Table,
@@ -339,10 +225,10 @@ impl Walk<'_> {
             }
             Node::Number(digits) | Node::Numbers(digits) => match form {
                 Some(Form::TextNotTokens) if self.treatment.request => Err(self.token_array()),
-                Some(Form::Plain | Form::Vector) => Ok(()),
-                // No row, or text: the digits are inspected as what they would be as text.
                 _ => {
-                    self.digits(digits, context, form.is_some());
+                    // Measurements have long fractions, which identify nobody.
+                    let measured = matches!(form, Some(Form::Plain | Form::Vector));
+                    self.digits(digits, context, !measured && (self.treatment.request || form.is_some()));
                     Ok(())
                 }
             },
@@ -354,7 +240,14 @@ impl Walk<'_> {
                 {
                     Err(self.token_array())
                 }
-                Some(each) => self.items(items, place, each),
+                Some(each) => {
+                    let before = self.seen.hits.len();
+                    self.items(items, place, each)?;
+                    if place.joins && items.len() > 1 && self.repeated.is_none() {
+                        self.join(items, before);
+                    }
+                    Ok(())
+                }
                 None if items.is_empty() => Ok(()),
                 None => self.unknown(node, None),
             },
@@ -453,7 +346,7 @@ impl Walk<'_> {
         match node {
             Node::Null | Node::Bool(_) => {}
             Node::String(text) => self.inspect(text, context, Shape::Text),
-            Node::Number(digits) | Node::Numbers(digits) => self.digits(digits, context, false),
+            Node::Number(digits) | Node::Numbers(digits) => self.digits(digits, context, self.treatment.request),
             Node::Array(items) => {
                 for (position, item) in items.iter().enumerate() {
                     let step = u32::try_from(position).unwrap_or(u32::MAX);
@@ -490,13 +383,21 @@ impl Walk<'_> {
     fn string(&mut self, text: &str, place: PlaceId, form: Option<Form>, context: Context) -> Outcome {
         match form {
             Some(Form::Word(words)) if words.contains(&text) => {}
-            Some(Form::Source) => self.inspect(text, context, Shape::Source),
-            Some(Form::Media) => return self.opaque("media"),
+            Some(Form::Source) => {
+                self.say(text);
+                self.inspect(&numbers::plain(text), context, Shape::Source);
+            }
+            Some(Form::Media) => return self.media(text, context),
+            Some(Form::Reference) => {
+                self.inspect(text, context, Shape::Text);
+                return self.opaque("media-reference");
+            }
             Some(Form::Vector) if is_base64(text) => {}
             Some(Form::Padding) => self.seen.drops.push(self.steps.clone()),
             Some(Form::Locator) => return self.content(text, media::locator(text), context),
             Some(Form::File) => return self.content(text, media::file(text), context),
             _ => {
+                self.say(text);
                 let hits = self.seen.hits.len();
                 self.inspect(text, context, Shape::Text);
                 if let (Some(Repeated(known)), true) = (self.repeated.as_deref_mut(), hits == self.seen.hits.len()) {
@@ -516,6 +417,12 @@ impl Walk<'_> {
             self.seen.flows.push(Flowing { steps, place: id, lanes, form, context });
             return true;
         }
+        if let (true, Some((Form::Media, _)), OnUnknown::Record) = (place.flows, place.row, self.treatment.media) {
+            self.seen.not_scanned(field_name(&self.names), "media");
+            let (steps, lanes) = (self.steps.clone(), self.lanes);
+            self.seen.flows.push(Flowing { steps, place: id, lanes, form: Form::Text, context });
+            return true;
+        }
         // Some clients put together whatever comes in parts, words of the protocol too.
         if let (true, Some((Form::Word(words), _))) = (place.flows, place.row)
             && !text.is_empty()
@@ -530,17 +437,91 @@ impl Walk<'_> {
     }
 
     fn content(&mut self, value: &str, content: Content, context: Context) -> Outcome {
-        match content {
+        let before = self.seen.hits.len();
+        match &content {
             Content::Text { text, wrapping } => {
-                self.inspect(&text, Context::Document, Shape::Wrapped(wrapping));
-                Ok(())
+                self.inspect(text, Context::Document, Shape::Wrapped(*wrapping));
+                // Whatever stands around the content, or would do as content without its wrapping.
+                let around = wrapping.around(value);
+                self.inspect(around, context, Shape::Text);
             }
-            Content::Elsewhere => {
-                self.inspect(value, context, Shape::Text);
-                self.opaque("remote-media")
-            }
+            Content::Elsewhere | Content::Opaque => self.inspect(value, context, Shape::Text),
+        }
+        if before == self.seen.hits.len()
+            && let Some(decoded) = media::decoded(value)
+        {
+            self.inspect(&decoded, context, Shape::Decoded);
+        }
+        match content {
+            Content::Text { .. } => Ok(()),
+            Content::Elsewhere => self.opaque("remote-media"),
             Content::Opaque => self.opaque("media"),
         }
+    }
+
+    /// Sound: nobody here listens to it, but what is written in its place is read.
+    fn media(&mut self, value: &str, context: Context) -> Outcome {
+        if self.treatment.request {
+            if let Content::Text { text, wrapping } = media::file(value) {
+                self.inspect(&text, Context::Document, Shape::Wrapped(wrapping));
+            }
+            self.inspect(value, context, Shape::Text);
+        } else if self.treatment.media == OnUnknown::Record {
+            self.inspect(value, context, Shape::Text);
+        }
+        self.opaque("media")
+    }
+
+    /// Inspects the parts of one message put together; what was found in each alone is in `hits` from
+    /// `before` on.
+    fn join(&mut self, items: &[Node<'_>], before: usize) {
+        let mut texts: Vec<&str> = Vec::new();
+        let mut places: Vec<(Vec<u32>, String)> = Vec::new();
+        for (position, item) in items.iter().enumerate() {
+            let mut steps = self.steps.clone();
+            let mut names = self.names.clone();
+            let step = u32::try_from(position).unwrap_or(u32::MAX);
+            steps.push(step);
+            names.push(Part::Index(step));
+            let text = match item {
+                Node::String(text) => Some(&**text),
+                _ => item.members().iter().position(|(key, _)| key == PART_TEXT).and_then(|member| {
+                    steps.push(u32::try_from(member).unwrap_or(u32::MAX));
+                    names.push(Part::Name(PART_TEXT));
+                    item.members()[member].1.as_str()
+                }),
+            };
+            if let Some(text) = text {
+                texts.push(text);
+                places.push((steps, field_name(&names)));
+            }
+        }
+        if texts.len() < 2 {
+            return;
+        }
+        let identifiers = &mut self.seen.identifiers;
+        let found = joined::across(self.engine, &texts, self.speaker, |text, found| identifiers.add(text, found));
+        // Hits are in the order of their places so far.
+        let alone = before..self.seen.hits.len();
+        for (part, detections) in found {
+            let (steps, field) = std::mem::take(&mut places[part]);
+            let hits = &mut self.seen.hits[alone.clone()];
+            match hits.binary_search_by(|hit| hit.steps.cmp(&steps)) {
+                Ok(index) => {
+                    let own = std::mem::take(&mut hits[index].detections);
+                    hits[index].detections = joined::in_order([own, detections].concat());
+                }
+                Err(_) => self.seen.hits.push(Hit { steps, field, shape: Shape::Text, detections }),
+            }
+        }
+    }
+
+    /// Keeps a text of a whole answer for a look at all of its choice together.
+    fn say(&mut self, text: &str) {
+        if self.treatment.request || self.repeated.is_some() {
+            return;
+        }
+        self.seen.said.push((self.lanes[0], text.to_owned()));
     }
 
     fn opaque(&mut self, why: &'static str) -> Outcome {
@@ -563,11 +544,10 @@ impl Walk<'_> {
         Box::new(Problem::new(400, "token_array", "token-array", message).in_field(field))
     }
 
-    fn digits(&mut self, digits: &str, context: Context, for_text: bool) {
-        // The answer's own numbers (times, counts) stand in fields that programs read as numbers.
-        let long = digits.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() >= DIGITS_MIN);
-        if (self.treatment.request || for_text) && long {
-            self.inspect(digits, context, Shape::Digits);
+    fn digits(&mut self, digits: &str, context: Context, fractions: bool) {
+        let digits = numbers::plain(digits);
+        if numbers::is_long(&digits, fractions) {
+            self.inspect(&digits, context, Shape::Digits);
         }
     }
 
@@ -580,6 +560,10 @@ impl Walk<'_> {
             return Ok(());
         }
         let tokens = crate::spelling::tokens(node);
+        // A text of its own, beside the one that it should spell.
+        if !self.treatment.request {
+            self.seen.said.push((None, tokens.clone()));
+        }
         self.inspect(&tokens, Context::Output, Shape::Spelling);
         for alternative in crate::spelling::alternatives(node) {
             self.inspect(alternative, Context::Output, Shape::Spelling);
@@ -604,26 +588,4 @@ impl Walk<'_> {
 
 fn is_base64(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_hold_schema_words_and_numbers_only() {
-        use Part::{Index, Key, Name, Unknown, Value};
-        let check = |parts: &[Part], expected: &str| assert_eq!(field_name(parts), expected);
-        check(&[Name("messages"), Index(2), Name("content"), Index(0), Name("text")], "messages[2].content[0].text");
-        check(&[Name("metadata"), Key(1)], "metadata[1].key");
-        check(&[Name("metadata"), Value(1)], "metadata[1].value");
-        check(&[Name("choices"), Index(0), Name("delta"), Name("content")], "choices[0].message.content");
-        check(&[Unknown(3)], "unknown[3]");
-        assert_eq!(field_name(&vec![Value(7); 100]).len(), FIELD_BYTES_MAX);
-    }
-
-    #[test]
-    fn schema_words_can_be_searched() {
-        assert!(SCHEMA_WORDS.is_sorted());
-    }
 }

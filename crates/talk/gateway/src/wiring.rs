@@ -1,7 +1,7 @@
 //! What the gateway is given: it opens nothing itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use haris_domain::Timestamp;
@@ -10,7 +10,7 @@ use haris_policy::Policy;
 use haris_spool::Spool;
 use haris_text::Engine;
 
-use crate::{CallerTable, Limits, Upstreams};
+use crate::{CallerTable, Limits, Receipts, Upstreams};
 
 /// Everything [`crate::serve`] works with. Policy and callers are swapped under it while it runs;
 /// one request sees one version of each from start to end.
@@ -34,6 +34,10 @@ pub struct Wiring {
     pub versions: Versions,
     /// Counts for `status` and the heartbeat.
     pub counters: Arc<Counters>,
+    /// Whether witnesses have not cosigned for too long; a route may refuse then.
+    pub witness_lag: Arc<AtomicBool>,
+    /// What promises a caller that its event will be sealed.
+    pub receipts: Arc<Receipts>,
     /// The clock events are stamped with.
     pub clock: fn() -> Timestamp,
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use haris_domain::{SealedPayload, Stored, Timestamp};
 use haris_ledger::Ledger;
 use haris_spool::Spool;
+use haris_witnessing::{Anchors, Cosigners};
 use serde::{Deserialize, Serialize};
 
 use crate::{Refusal, RefusalCode};
@@ -68,6 +69,10 @@ pub struct Context {
     pub spools: Vec<(String, Spool)>,
     /// The gateway, where one runs in this process.
     pub gateway: Option<Arc<dyn Gateway>>,
+    /// Witnesses, where some are configured.
+    pub cosigners: Option<Cosigners>,
+    /// Lesser anchors, where some are configured.
+    pub anchors: Option<Anchors>,
     /// The data directory: for free space, and for bundles on their way out.
     pub data: PathBuf,
     /// The clock.

@@ -1,7 +1,7 @@
 //! Evidence: what an auditor takes away, and the ledger's check of itself.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -81,8 +81,13 @@ impl Operation for ExportEvidence {
             with_payloads: input.with_payloads,
             made_by: format!("haris {}", env!("CARGO_PKG_VERSION")),
             actor: actor.clone(),
+            cosigners: context.cosigners.as_ref().map_or(0, haris_witnessing::Cosigners::keys),
         };
         in_order(what.from, what.to)?;
+        // What was acknowledged before somebody asked belongs in: it may still lie in a spool.
+        for (name, spool) in &context.spools {
+            context.ledger.drain(spool, name).await.map_err(|error| Refusal::internal(&error))?;
+        }
         let folder = context.data.join(OUTGOING);
         let path = folder.join(format!("{}.zip", EventId::now(now)));
         let file = create(&folder, &path).map_err(|error| Refusal::internal(&error))?;
@@ -116,7 +121,7 @@ pub fn clear_outgoing(data: &Path) -> std::io::Result<()> {
 }
 
 fn create(folder: &Path, path: &Path) -> std::io::Result<File> {
-    std::fs::create_dir_all(folder)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 

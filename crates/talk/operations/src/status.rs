@@ -2,10 +2,13 @@
 
 use async_trait::async_trait;
 use haris_domain::Actor;
+use haris_ledger::LedgerStatus;
 use haris_spool::Health;
+use haris_witnessing::{Anchors, AnchorsStatus, Cosigners, WitnessStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::refusal::chain;
 use crate::{Approval, Context, GatewayStatus, Operation, OperationMeta, Refusal};
 
 /// Below this share of free space `status` asks for attention.
@@ -33,6 +36,15 @@ pub struct StatusAnswer {
     pub disk: DiskAnswer,
     /// The ledger.
     pub ledger: LedgerAnswer,
+    /// How witnesses stand, where some are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<WitnessStatus>,
+    /// How lesser anchors stand, where some are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<AnchorsStatus>,
+    /// What events say of events that are missing, and of processes: newest first.
+    #[serde(default)]
+    pub continuity: Vec<String>,
 }
 
 /// One spool.
@@ -80,6 +92,8 @@ pub struct LedgerAnswer {
     pub sealer_error: Option<String>,
     /// Legal holds in force.
     pub holds: u64,
+    /// What a caller verifies receipts with.
+    pub receipt_key: String,
 }
 
 /// One log.
@@ -126,7 +140,21 @@ impl Operation for ShowStatus {
                 disk.path
             ));
         }
-        let ledger = context.ledger.status().await?;
+        let ledger = match context.ledger.status().await {
+            Ok(ledger) => ledger,
+            // Whoever looks because the database is away must learn just that.
+            Err(error) => {
+                attention.push(format!("ledger: the database does not answer: {}", chain(&error)));
+                LedgerStatus {
+                    engine: context.ledger.store().engine().name(),
+                    logs: Vec::new(),
+                    anchored: None,
+                    sealer_error: None,
+                    holds: Vec::new(),
+                    erasures_unfinished: 0,
+                }
+            }
+        };
         if let Some(error) = &ledger.sealer_error {
             attention.push(format!("ledger: nothing is sealed: {error}"));
         }
@@ -148,12 +176,19 @@ impl Operation for ShowStatus {
         if ledger.erasures_unfinished > 0 {
             attention.push(format!("ledger: {} events wait for their erasure to finish", ledger.erasures_unfinished));
         }
+        let witnesses = context.cosigners.as_ref().map(Cosigners::status);
+        attention.extend(witnesses.iter().flat_map(witness_attention));
+        let anchors = context.anchors.as_ref().and_then(Anchors::status);
+        attention.extend(anchors.iter().flat_map(|anchors| anchors.attention.iter().cloned()));
         let gateway = context.gateway.as_ref().map(|gateway| gateway.status());
         if let Some(unaudited) = gateway.as_ref().map(|gateway| gateway.unaudited).filter(|count| *count > 0) {
             attention.push(format!(
                 "gateway: {unaudited} requests or answers passed without a durable event, by a route that allows it"
             ));
         }
+        // What cannot be read is not known, and the attention above says that the database does not answer.
+        let continuity = if ledger.logs.is_empty() { Vec::new() } else { context.ledger.continuity().await? };
+        let receipt_key = context.ledger.receipt_signer().map_err(|error| Refusal::internal(&error))?;
         Ok(StatusAnswer {
             schema: "haris.status/1".to_owned(),
             ready: gateway.is_some() && spool.iter().all(|one| one.healthy),
@@ -167,9 +202,30 @@ impl Operation for ShowStatus {
                 anchored: ledger.anchored.map(|(size, at)| (size, at.to_string())),
                 sealer_error: ledger.sealer_error,
                 holds: ledger.holds.len() as u64,
+                receipt_key: receipt_key.key().to_string(),
             },
+            witnesses,
+            anchors,
+            continuity,
         })
     }
+}
+
+fn witness_attention(witnesses: &WitnessStatus) -> Vec<String> {
+    let mut needs: Vec<String> =
+        witnesses.contradicted.iter().map(|why| format!("witnesses: nothing is signed any more: {why}")).collect();
+    if witnesses.lagging && witnesses.contradicted.is_none() {
+        let WitnessStatus { quorum, age_seconds, max_age_seconds, .. } = witnesses;
+        needs.push(format!(
+            "witnesses: {quorum} of {} have not cosigned for {age_seconds} s, and {max_age_seconds} s are allowed: until they do, \
+             the operator could change what was recorded since",
+            witnesses.witnesses.len()
+        ));
+    }
+    let failing =
+        witnesses.witnesses.iter().filter_map(|one| Some(format!("witness {}: {}", one.name, one.error.as_ref()?)));
+    needs.extend(failing);
+    needs
 }
 
 fn spool_answer(name: &str, state: &haris_spool::State) -> SpoolAnswer {

@@ -169,3 +169,13 @@ async fn status_tells_of_every_part() {
     assert!(!traffic["verifier_keys"].as_array().unwrap().is_empty());
     assert!(std::path::Path::new(status["disk"]["path"].as_str().unwrap()).is_absolute());
 }
+
+#[tokio::test]
+async fn status_answers_while_the_database_does_not() {
+    let scene = Scene::new().await;
+    scene.context.ledger.store().close().await;
+    let status = scene.done("status.show", json!(null)).await;
+    assert_eq!(status["schema"], "haris.status/1");
+    let attention = status["attention"].to_string();
+    assert!(attention.contains("the database does not answer"), "{attention}");
+}

@@ -3,16 +3,17 @@
 use haris_merkle::tile::{Entries, TILE_WIDTH, Tile, right_edge};
 use haris_merkle::{Checkpoint, Hash, tree};
 
+use super::Recorded;
 use super::entries::{Anchored, LogCheck};
 use crate::{CheckpointRow, ReadError};
 
 impl LogCheck {
     /// What lies at the edge and in front of it, once all entries are through.
-    pub(super) fn finish(mut self, published: Option<&[u8]>, recorded: Option<&String>) -> Result<Self, ReadError> {
+    pub(super) fn finish(mut self, published: Option<&[u8]>, recorded: Option<&Recorded>) -> Result<Self, ReadError> {
         self.partials()?;
         match (published, recorded) {
             (None, None) => {}
-            (Some(published), Some(recorded)) if published == recorded.as_bytes() => {
+            (Some(published), Some(recorded)) if recorded.is_published_as(published) => {
                 let size = Checkpoint::parse(published).map_or(0, |(parsed, _)| parsed.size);
                 let newest = self.account.sealed;
                 if size < newest {
@@ -26,8 +27,10 @@ impl LogCheck {
                 self.problem(None, "`checkpoint`", why);
             }
             (Some(published), Some(recorded)) => {
-                let why =
-                    format!("it differs from its row at byte {}", first_difference(published, recorded.as_bytes()));
+                let why = format!(
+                    "it differs from its row at byte {}",
+                    first_difference(published, recorded.note.as_bytes())
+                );
                 self.problem(None, "`checkpoint`", why);
             }
         }
@@ -165,6 +168,15 @@ impl LogCheck {
             let why = format!("entry {index} of the evidence log names another root for {size} entries");
             self.problem(None, "its entries", why);
         }
+    }
+}
+
+impl Recorded {
+    /// The note, then any of the cosignatures that came in: one may have come between publishing and now.
+    fn is_published_as(&self, published: &[u8]) -> bool {
+        let Some(rest) = published.strip_prefix(self.note.as_bytes()) else { return false };
+        rest.split_inclusive(|byte| *byte == b'\n')
+            .all(|line| self.lines.iter().any(|known| line.strip_suffix(b"\n") == Some(known.as_bytes())))
     }
 }
 

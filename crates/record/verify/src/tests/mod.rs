@@ -3,3 +3,4 @@
 mod answers;
 mod sample;
 mod tamper;
+mod witness;

@@ -79,7 +79,7 @@ pub(super) struct Log {
     pub(super) leaves: Vec<Vec<u8>>,
     pub(super) note: Note,
     pub(super) checkpoint: Checkpoint,
-    tiles: std::collections::BTreeMap<Tile, Vec<u8>>,
+    pub(super) tiles: std::collections::BTreeMap<Tile, Vec<u8>>,
 }
 
 impl Log {
@@ -104,9 +104,25 @@ impl Log {
         tile::right_edge(size).into_iter().chain(chains).collect()
     }
 
+    /// Its tiles, as the tree reads them.
+    pub(super) fn shelf(&self) -> Shelf<'_> {
+        Shelf(self)
+    }
+
     pub(super) fn cosign(&mut self, witness: &Key, at: u64) {
         let blob = witness.sign_note(self.note.text(), at).unwrap();
         self.note.push(Signature { name: witness.key().name().to_owned(), id: witness.key().id(), blob });
+    }
+}
+
+/// The tiles of a log in memory.
+pub(super) struct Shelf<'a>(&'a Log);
+
+impl haris_merkle::ReadTiles for Shelf<'_> {
+    type Error = std::convert::Infallible;
+
+    fn read(&self, tile: Tile) -> Result<Option<Vec<u8>>, Self::Error> {
+        Ok(self.0.tiles.get(&tile).cloned())
     }
 }
 

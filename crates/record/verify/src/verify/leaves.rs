@@ -14,7 +14,7 @@ use crate::filter::Filter;
 use crate::leaf::LeafView;
 use crate::moment;
 use crate::records::Records;
-use crate::report::{EventLine, LogReport, WitnessTime, seconds};
+use crate::report::{EventLine, Leaf, LogReport, WitnessTime, seconds, window};
 use crate::zip::{ZipError, ZipReader};
 
 impl Run<'_> {
@@ -81,8 +81,9 @@ impl Run<'_> {
             walk.expected = index.saturating_add(1);
         }
         walk.leaves += 1;
+        let hash = leaf_hash(bytes);
         match log.tiles.leaf(zip, index)? {
-            Ok(hash) if hash == leaf_hash(bytes) => {}
+            Ok(known) if known == hash => {}
             Ok(_) => {
                 self.report
                     .problem(format!("entry {index} of `{name}` was altered: its hash is not the one in the log"));
@@ -103,7 +104,10 @@ impl Run<'_> {
         let proven = why.is_none();
         walk.proven += u64::from(proven);
         let wanted = self.watch.wants(proven);
-        let view = match LeafView::parse(bytes) {
+        let parsed = LeafView::parse(bytes);
+        let (id, at) = parsed.as_ref().map_or((None, None), |view| (Some(view.id.as_ref()), view.at_micros()));
+        self.watch.leaf(Leaf { origin: &log.checkpoint.origin, index, hash: &hash, id, at, proven });
+        let view = match parsed {
             Ok(view) => view,
             Err(error) => {
                 self.report.notice(format!("entry {index} of `{name}`: {error}"));
@@ -126,7 +130,7 @@ impl Run<'_> {
         } else if log.part.scope == Scope::Selection {
             self.report.problem(format!("entry {index} of `{name}` does not meet the filter that the bundle claims"));
         }
-        walk.time(view.at_micros());
+        walk.time(at);
         if let Some(continuity) = &mut walk.continuity {
             continuity.push(index, &view);
         }
@@ -259,13 +263,9 @@ impl Walk {
             signed_by: log.vouched.signed_by.clone(),
             sealed_by: seconds(log.vouched.sealed_by),
             anchored_at: log.anchored_at,
-            witnesses: log
-                .vouched
-                .witnesses
-                .iter()
-                .map(|(name, at)| WitnessTime { name: name.clone(), at: seconds(Some(*at).filter(|at| *at > 0)) })
-                .collect(),
+            witnesses: WitnessTime::list(&log.vouched.witnesses),
             witnessed_by: seconds(log.vouched.witnessed_by),
+            newest: log.newest.clone(),
             scope: part.scope,
             from: part.from,
             to: part.to,
@@ -292,6 +292,7 @@ impl OpenLog {
             why: why.map(str::to_owned),
             sealed_by: seconds(self.vouched.sealed_by),
             witnessed_by: seconds(self.vouched.witnessed_by),
+            changeable_seconds: window(view.and_then(LeafView::at_micros), self.vouched.witnessed_by),
             payloads,
         }
     }

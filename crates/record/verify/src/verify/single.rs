@@ -7,7 +7,7 @@ use haris_merkle::{TlogProof, leaf_hash};
 use super::Run;
 use crate::bundle::LOGS;
 use crate::leaf::LeafView;
-use crate::report::{EventLine, OPERATOR_ONLY, Report, Watch, seconds};
+use crate::report::{EventLine, Leaf, OPERATOR_ONLY, Report, Watch, seconds, window};
 use crate::trust::Trust;
 
 /// Checks a C2SP tlog-proof whose extra data is the event.
@@ -17,7 +17,7 @@ use crate::trust::Trust;
 pub fn verify_proof(bytes: &[u8], trust: &Trust, watch: &mut dyn Watch) -> io::Result<Report> {
     let mut report = Report::new();
     match TlogProof::parse(bytes) {
-        Ok(proof) => Run { trust, report: &mut report, watch }.proof(&proof)?,
+        Ok(proof) => Run { trust, outside: &(), report: &mut report, watch }.proof(&proof)?,
         Err(error) => {
             let source = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
             report.problem(format!("the proof file cannot be read: {error}{source}"));
@@ -65,6 +65,10 @@ impl Run<'_> {
             self.report.notice(format!("entry {}: {error}", proof.index));
         }
         let why = self.report.problems.first().cloned();
+        let (id, at) = view.as_ref().map_or((None, None), |view| (Some(view.id.as_ref()), view.at_micros()));
+        let hash = leaf_hash(entry);
+        let (origin, index, proven) = (proof.checkpoint.origin.as_str(), proof.index, why.is_none());
+        self.watch.leaf(Leaf { origin, index, hash: &hash, id, at, proven });
         let line = EventLine {
             log: if proof.checkpoint.origin.ends_with("/traffic") { LOGS[1] } else { LOGS[0] },
             index: proof.index,
@@ -75,6 +79,7 @@ impl Run<'_> {
             why,
             sealed_by: seconds(vouched.sealed_by),
             witnessed_by: seconds(vouched.witnessed_by),
+            changeable_seconds: window(view.as_ref().ok().and_then(LeafView::at_micros), vouched.witnessed_by),
             payloads: Vec::new(),
         };
         self.watch.event(&line)

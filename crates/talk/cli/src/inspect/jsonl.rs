@@ -40,7 +40,7 @@ pub(super) fn run(
         if number == 1 && line.starts_with(b"\xef\xbb\xbf") {
             line.drain(..3);
         }
-        if line.trim_ascii().is_empty() {
+        if fits && line.trim_ascii().is_empty() {
             continue;
         }
         let request = if fits { Request::parse(&line, default) } else { Err(BadLine::TooLong) };

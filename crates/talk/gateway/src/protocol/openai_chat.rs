@@ -13,7 +13,7 @@ use super::{Ask, Protocol, Usage};
 use crate::json::Node;
 use crate::problem::Problem;
 use crate::table::Form::{
-    Any, File, Locator, Media, Name, Padding, Plain, Source, Spelling, Text, TextNotTokens, Word,
+    Any, File, Locator, Media, Name, Padding, Plain, Reference, Source, Spelling, Text, TextNotTokens, Word,
 };
 use crate::table::{Field, From, Table};
 
@@ -43,13 +43,13 @@ const REQUEST: &[Field] = &[
     row("messages[*].content[*].input_audio.data", Media, SPEAKER),
     row("messages[*].content[*].input_audio.format", Word(&["wav", "mp3"]), SPEAKER),
     row("messages[*].content[*].file.file_data", File, DOCUMENT),
-    row("messages[*].content[*].file.file_id", Text, DOCUMENT),
+    row("messages[*].content[*].file.file_id", Reference, DOCUMENT),
     row("messages[*].content[*].file.filename", Text, DOCUMENT),
     row("messages[*].name", Text, SPEAKER),
     row("messages[*].refusal", Text, SPEAKER),
     row("messages[*].reasoning_content", Text, SPEAKER),
     row("messages[*].reasoning", Text, SPEAKER),
-    row("messages[*].audio.id", Text, SPEAKER),
+    row("messages[*].audio.id", Reference, SPEAKER),
     row("messages[*].tool_call_id", Text, SPEAKER),
     row("messages[*].tool_calls[*].id", Text, SPEAKER),
     row("messages[*].tool_calls[*].index", Plain, SPEAKER),
@@ -156,25 +156,31 @@ const ENVELOPE: &[Field] = &[
 
 /// The rows of a message under `choices[#].message` or `choices[#].delta`.
 macro_rules! message {
-    ($under:literal, $calls:literal) => {
+    ($under:literal, $parts:literal, $notes:literal) => {
         &[
             row(concat!($under, ".role"), Word(ROLES), OUTPUT),
             row(concat!($under, ".content"), Text, OUTPUT),
+            row(concat!($under, ".content", $parts), Text, OUTPUT),
+            row(concat!($under, ".content", $parts, ".index"), Plain, OUTPUT),
+            row(concat!($under, ".content", $parts, ".type"), Word(PART_TYPES), OUTPUT),
+            row(concat!($under, ".content", $parts, ".text"), Text, OUTPUT),
+            row(concat!($under, ".content", $parts, ".refusal"), Text, OUTPUT),
             row(concat!($under, ".refusal"), Text, OUTPUT),
             row(concat!($under, ".reasoning_content"), Text, OUTPUT),
             row(concat!($under, ".reasoning"), Text, OUTPUT),
-            row(concat!($under, ".annotations[*].type"), Word(&["url_citation"]), OUTPUT),
-            row(concat!($under, ".annotations[*].url_citation.title"), Text, OUTPUT),
-            row(concat!($under, ".annotations[*].url_citation.url"), Text, OUTPUT),
-            row(concat!($under, ".annotations[*].url_citation.start_index"), Plain, OUTPUT),
-            row(concat!($under, ".annotations[*].url_citation.end_index"), Plain, OUTPUT),
-            row(concat!($under, ".", $calls, ".index"), Plain, OUTPUT),
-            row(concat!($under, ".", $calls, ".id"), Name, OUTPUT),
-            row(concat!($under, ".", $calls, ".type"), Word(TOOL_TYPES), OUTPUT),
-            row(concat!($under, ".", $calls, ".function.name"), Name, OUTPUT),
-            row(concat!($under, ".", $calls, ".function.arguments"), Source, OUTPUT),
-            row(concat!($under, ".", $calls, ".custom.name"), Name, OUTPUT),
-            row(concat!($under, ".", $calls, ".custom.input"), Text, OUTPUT),
+            row(concat!($under, ".annotations", $notes, ".index"), Plain, OUTPUT),
+            row(concat!($under, ".annotations", $notes, ".type"), Word(&["url_citation"]), OUTPUT),
+            row(concat!($under, ".annotations", $notes, ".url_citation.title"), Name, OUTPUT),
+            row(concat!($under, ".annotations", $notes, ".url_citation.url"), Name, OUTPUT),
+            row(concat!($under, ".annotations", $notes, ".url_citation.start_index"), Plain, OUTPUT),
+            row(concat!($under, ".annotations", $notes, ".url_citation.end_index"), Plain, OUTPUT),
+            row(concat!($under, ".tool_calls", $parts, ".index"), Plain, OUTPUT),
+            row(concat!($under, ".tool_calls", $parts, ".id"), Name, OUTPUT),
+            row(concat!($under, ".tool_calls", $parts, ".type"), Word(TOOL_TYPES), OUTPUT),
+            row(concat!($under, ".tool_calls", $parts, ".function.name"), Name, OUTPUT),
+            row(concat!($under, ".tool_calls", $parts, ".function.arguments"), Source, OUTPUT),
+            row(concat!($under, ".tool_calls", $parts, ".custom.name"), Name, OUTPUT),
+            row(concat!($under, ".tool_calls", $parts, ".custom.input"), Text, OUTPUT),
             row(concat!($under, ".function_call.name"), Name, OUTPUT),
             row(concat!($under, ".function_call.arguments"), Source, OUTPUT),
             row(concat!($under, ".audio.id"), Name, OUTPUT),
@@ -185,8 +191,8 @@ macro_rules! message {
     };
 }
 
-const MESSAGE: &[Field] = message!("choices[#].message", "tool_calls[*]");
-const DELTA: &[Field] = message!("choices[#].delta", "tool_calls[#]");
+const MESSAGE: &[Field] = message!("choices[#].message", "[*]", "[*]");
+const DELTA: &[Field] = message!("choices[#].delta", "[#]", "[+]");
 
 static REQUEST_TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(&[REQUEST], Some("messages[*]"), Context::User));
 static ANSWER_TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(&[ENVELOPE, MESSAGE], None, Context::Output));
@@ -235,7 +241,7 @@ impl Protocol for OpenAiChat {
             .iter()
             .enumerate()
             .filter(|(_, choice)| choice.get("finish_reason").is_some_and(|reason| *reason != Node::Null));
-        ended.filter_map(|(position, choice)| crate::walk::own_index(choice, position)).collect()
+        ended.filter_map(|(position, choice)| crate::naming::own_index(choice, position)).collect()
     }
 
     fn complete_part(&self, part: &mut Node<'_>) {

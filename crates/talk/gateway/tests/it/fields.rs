@@ -10,9 +10,14 @@ use crate::support::*;
 /// What carries the marker in a field of that form; nothing where the form carries no text.
 fn planted(form: Form) -> Option<Value> {
     Some(match form {
-        Form::Text | Form::Name | Form::TextNotTokens | Form::Word(_) | Form::Plain | Form::Vector => {
-            format!("card {CARD} end").into()
-        }
+        Form::Text
+        | Form::Name
+        | Form::TextNotTokens
+        | Form::Word(_)
+        | Form::Plain
+        | Form::Vector
+        | Form::Media
+        | Form::Reference => format!("card {CARD} end").into(),
         Form::Source => json!({ "a": CARD, "n": 1 }).to_string().into(),
         Form::Any => json!({ "a": [CARD] }),
         Form::Locator => format!("data:text/plain,{}", CARD.replace(' ', "%20")).into(),
@@ -21,7 +26,7 @@ fn planted(form: Form) -> Option<Value> {
             .split_inclusive(' ')
             .map(|token| json!({ "token": token, "logprob": -0.5, "bytes": token.as_bytes(), "top_logprobs": [] }))
             .collect(),
-        Form::Media | Form::Padding => return None,
+        Form::Padding => return None,
     })
 }
 
@@ -40,7 +45,7 @@ fn put(body: &mut Value, path: &str, value: Value) {
                 }
                 at = &mut at[0];
             }
-            "[#]" => {
+            "[#]" | "[+]" => {
                 if !at.is_array() {
                     *at = json!([{ "index": 0 }]);
                 }
@@ -58,7 +63,11 @@ fn put(body: &mut Value, path: &str, value: Value) {
 
 /// The field's name in records, for the first of everything.
 fn name_of(path: &str) -> String {
-    path.replace(".delta", ".message").replace("[*]", "[0]").replace("[#]", "[0]").replace("{*}", "[0].value")
+    path.replace(".delta", ".message")
+        .replace("[*]", "[0]")
+        .replace("[#]", "[0]")
+        .replace("[+]", "[0]")
+        .replace("{*}", "[0].value")
 }
 
 /// Fields that the gateway itself reads: a marker there is refused for what it is.
@@ -128,10 +137,12 @@ async fn every_field_of_an_answer_is_inspected_plain_and_streamed() {
     let mut checked = 0;
     for row in OpenAiChat.answer().rows() {
         let Some(marker) = planted(row.form) else { continue };
-        let twin = row.path.replace(".message", ".delta").replace("tool_calls[*]", "tool_calls[#]");
-        let twin = chunks.iter().find(|chunk| chunk.path == twin).unwrap_or_else(|| panic!("no {twin}"));
-        // The finish reason ends the choice, and its index names it: text there has no place in a stream.
-        let in_stream = !row.path.ends_with("index");
+        let twin = row.path.replace(".message", ".delta");
+        let counted = |path: &str| path.replace("[#]", "[*]").replace("[+]", "[*]");
+        let same = |chunk: &&Field| counted(chunk.path) == counted(&twin);
+        let twin = chunks.iter().find(same).unwrap_or_else(|| panic!("no {twin}"));
+        // An index names the choice or item: text there has no place in a stream.
+        let in_stream = !row.path.ends_with(".index");
         let mut plain = base.clone();
         put(&mut plain, row.path, marker.clone());
         let (whole, body) = judged(&scene, plain, false).await;

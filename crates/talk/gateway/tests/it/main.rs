@@ -5,8 +5,11 @@
 mod answers;
 mod fields;
 mod outgoing;
+mod places;
+mod receipts;
 mod record;
 mod requests;
 mod server;
+mod split;
 mod streams;
 mod support;

@@ -6,7 +6,7 @@ use haris_domain::Timestamp;
 use haris_gateway::{Caller, CallerTable, Limits, hash_key};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::*;
 
@@ -92,6 +92,57 @@ async fn a_key_reaches_its_models_only() {
 }
 
 #[tokio::test]
+async fn models_behind_a_pattern_are_listed_by_name() {
+    let listed = json!({ "object": "list", "data": [
+        { "id": "bank/small" }, { "id": "bank/large" }, { "id": "elsewhere/x" }, { "id": "bank/4111111111111111" },
+        { "id": "bank/two words" }, { "id": 7 }, { "id": PROVIDER_KEY }, { "id": "bank/small" },
+    ] });
+    let plan = || Plan { models: vec!["m".into(), "bank/*".into()], ..Plan::default() };
+    let scene =
+        Scene::plan(
+            plan(),
+            move |heard| {
+                if heard.uri == "/v1/models" { reply(&listed) } else { reply_with(404, &json!({})) }
+            },
+        )
+        .await;
+    let get = |path: &str| scene.http.get(format!("{}{path}", scene.url)).bearer_auth(KEY).send();
+    let ids = || async {
+        let list = Answer::of(get("/v1/models").await.unwrap()).await.json();
+        list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, ["bank/large", "bank/small", "m"]);
+    // A key's own names are known without the upstream; what leads nowhere is not listed.
+    scene.callers.store(table(vec![(KEY, caller(&["bank/l*", "bank/q1", "gone"], None))]));
+    assert_eq!(ids().await, ["bank/large", "bank/q1"]);
+    assert_eq!(scene.heard().len(), 1, "the list is kept for a while");
+    assert!(scene.heard()[0].headers["authorization"].to_str().unwrap().ends_with(PROVIDER_KEY));
+    for (id, status) in [("bank/l-unheard-of", 200), ("bank%2Fq1", 200), ("bank/small", 404), ("gone", 404), ("", 404)]
+    {
+        let answer = Answer::of(get(&format!("/v1/models/{id}")).await.unwrap()).await;
+        assert_eq!(answer.status, status, "{id}");
+        if status == 200 {
+            assert_eq!(answer.json()["id"], id.replace("%2F", "/"));
+        }
+    }
+
+    // An upstream without a list, or one that does not answer, takes nothing away.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = Some(format!("http://{}/v1", silent.local_addr().unwrap()));
+    let scene = Scene::plan(Plan { base, ..plan() }, says("never")).await;
+    let url = format!("{}/v1/models", scene.url);
+    let started = std::time::Instant::now();
+    let list = Answer::of(scene.http.get(url).bearer_auth(KEY).send().await.unwrap()).await.json();
+    assert_eq!((list["data"].as_array().unwrap().len(), &list["data"][0]["id"]), (1, &json!("m")));
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
 async fn other_paths_and_methods_are_told_so() {
     let scene = Scene::start(says("never")).await;
     let get = |path: &str| scene.http.get(format!("{}{path}", scene.url));
@@ -102,7 +153,19 @@ async fn other_paths_and_methods_are_told_so() {
     assert_eq!((method.status, method.code()), (405, "method_not_allowed".to_owned()));
     // Strangers learn nothing of what there is.
     assert_eq!(get("/v1/models").send().await.unwrap().status(), 401);
-    assert_eq!(get("/elsewhere").send().await.unwrap().status(), 404);
+    let events = scene.events().len();
+    for path in ["/elsewhere", "/", "//elsewhere", "/v2/chat/completions"] {
+        let answer = Answer::of(get(path).send().await.unwrap()).await;
+        assert_eq!((answer.status, answer.code()), (404, "unknown_url".to_owned()), "{path}");
+        answer.event_id();
+    }
+    assert!(scene.events().len() > events);
+    // A base URL with a slash at its end.
+    let doubled =
+        Answer::of(scene.post("//v1/chat/completions").body(ask("hi").to_string()).send().await.unwrap()).await;
+    assert_eq!((doubled.status, doubled.code()), (404, "unknown_url".to_owned()));
+    let event = scene.events().pop().unwrap();
+    assert_eq!((event.id.to_string().as_str(), event.actor.as_str()), (doubled.event_id(), "caller:c1"));
 }
 
 #[tokio::test]

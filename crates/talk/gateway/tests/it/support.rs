@@ -1,7 +1,7 @@
 //! A gateway with a real spool, a real engine and a scripted upstream, on loopback.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
@@ -9,8 +9,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use haris_domain::{Event, Rule, Timestamp};
 use haris_gateway::{
-    Caller, CallerTable, Counters, Limits, Outgoing, ProxySource, Secret, Upstream, Upstreams, Versions, Wiring,
-    hash_key, serve,
+    Caller, CallerTable, Counters, Limits, Outgoing, ProxySource, Receipts, Secret, Upstream, Upstreams, Versions,
+    Wiring, hash_key, serve,
 };
 use haris_keys::{DayKey, DayKeys, KeyDir, open_payload};
 use haris_policy::{Environment, Policy, RouteSettings, UpstreamFacts};
@@ -89,10 +89,15 @@ pub(crate) struct Scene {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) counters: Arc<Counters>,
     pub(crate) callers: Arc<arc_swap::ArcSwap<CallerTable>>,
+    pub(crate) witness_lag: Arc<AtomicBool>,
+    pub(crate) receipt_key: haris_merkle::VerifierKey,
     day: Option<Arc<DayKey>>,
     stop: Option<oneshot::Sender<()>>,
     server: tokio::task::JoinHandle<()>,
 }
+
+/// The traffic log that receipts are for.
+pub(crate) const ORIGIN: &str = "haris.invalid/0123456789abcdef/traffic";
 
 pub(crate) fn now() -> Timestamp {
     Timestamp::of(SystemTime::now())
@@ -119,8 +124,8 @@ impl Scene {
         let name = SourceName { node: "test".into(), boot: "boot".into() };
         let spool = Spool::open(&dir.path().join("spool"), name, plan.spool, Arc::new(RealDisk)).unwrap();
         let day_keys = Arc::new(DayKeys::new());
+        let keys = KeyDir::open_or_create(&dir.path().join("keys")).unwrap();
         if plan.day_keys {
-            let keys = KeyDir::open_or_create(&dir.path().join("keys")).unwrap();
             day_keys.insert(keys.new_day_key(now()));
         }
         let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
@@ -147,6 +152,9 @@ impl Scene {
         let callers = CallerTable::from_iter([(hash_key(KEY), caller)]);
         let callers = Arc::new(arc_swap::ArcSwap::from_pointee(callers));
         let counters = Arc::new(Counters::default());
+        let witness_lag = Arc::new(AtomicBool::new(false));
+        let receipts = keys.receipt_signer("haris.invalid/0123456789abcdef/receipt").unwrap();
+        let receipt_key = receipts.key().clone();
         let wiring = Wiring {
             engine,
             policy: Arc::new(arc_swap::ArcSwap::from_pointee(policy)),
@@ -157,6 +165,8 @@ impl Scene {
             limits: plan.limits,
             versions: Versions { engine: "e".into(), rules: "r".into(), config: "c".into() },
             counters: Arc::clone(&counters),
+            witness_lag: Arc::clone(&witness_lag),
+            receipts: Arc::new(Receipts::new(ORIGIN, receipts)),
             clock: now,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -168,7 +178,8 @@ impl Scene {
         }));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let day = day_keys.for_day(now());
-        Self { url, http, heard, spool, dir, counters, callers, day, stop: Some(stop), server }
+        let stop = Some(stop);
+        Self { url, http, heard, spool, dir, counters, callers, witness_lag, receipt_key, day, stop, server }
     }
 
     pub(crate) fn post(&self, path: &str) -> reqwest::RequestBuilder {

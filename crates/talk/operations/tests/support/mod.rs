@@ -49,6 +49,8 @@ impl Scene {
             ledger,
             spools: vec![("node1:spool".to_owned(), spool.unwrap())],
             gateway: None,
+            cosigners: None,
+            anchors: None,
             data: scratch.path().to_owned(),
             clock,
         };
