@@ -39,4 +39,37 @@ pub trait Format: Send + Sync {
 }
 
 /// All formats, most specific first.
-pub static FORMATS: &[&dyn Format] = &[&formats::gzip::Gzip];
+pub static FORMATS: &[&dyn Format] = &[
+    &formats::gzip::Gzip,
+    &formats::safetensors::Safetensors,
+    &formats::gguf::Gguf,
+    &formats::hdf5::Hdf5,
+    &formats::tflite::TfLite,
+    &formats::onnx::Onnx,
+    &formats::tensorflow::TensorFlow,
+    &formats::coreml::CoreMl,
+    &formats::paddle::Paddle,
+    &formats::msgpack::MsgPack,
+    &formats::ubjson::UbJson,
+    &formats::boosters::CatBoost,
+    &formats::boosters::LightGbm,
+    &formats::boosters::XgBoostBinary,
+    &formats::rds::Rds,
+    &formats::torch7::Torch7,
+    &formats::java::JavaSerialised,
+    &formats::executable::Executable,
+    &formats::bytecode::PythonBytecode,
+    &formats::tensorrt::TensorRt,
+    &formats::sevenzip::SevenZip,
+    &formats::sevenzip::Rar,
+    &formats::jinja::Jinja,
+    &formats::json::JsonFormat,
+    &formats::xml::Xml,
+    &formats::shell::ShellScript,
+    &formats::python::PythonSource,
+    &formats::python::PythonModule,
+    &formats::requirements::Requirements,
+    &formats::requirements::Toml,
+    &formats::yaml::Yaml,
+    &formats::document::Document,
+];

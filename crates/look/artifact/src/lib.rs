@@ -18,6 +18,7 @@
 //! ```
 
 mod budget;
+mod code;
 mod context;
 mod face;
 mod finding;
@@ -26,8 +27,12 @@ mod formats;
 mod layout;
 mod layouts;
 mod part;
+pub mod read;
 mod scanner;
 mod source;
+pub mod syntax;
+#[cfg(test)]
+mod testing;
 mod unread;
 
 pub use budget::{Budget, Limit, Limits};
