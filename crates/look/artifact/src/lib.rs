@@ -18,7 +18,7 @@
 //! ```
 
 mod budget;
-mod code;
+pub mod code;
 mod context;
 mod face;
 mod finding;

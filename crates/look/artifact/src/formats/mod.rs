@@ -2,20 +2,15 @@
 
 pub(crate) mod boosters;
 pub(crate) mod bytecode;
-pub(crate) mod coreml;
 pub(crate) mod document;
 pub(crate) mod executable;
 pub(crate) mod gguf;
 pub(crate) mod gzip;
-pub(crate) mod hdf5;
-pub(crate) mod java;
 pub(crate) mod jinja;
 pub(crate) mod json;
 pub(crate) mod msgpack;
 pub(crate) mod onnx;
-pub(crate) mod paddle;
 pub(crate) mod python;
-pub(crate) mod rds;
 pub(crate) mod requirements;
 pub(crate) mod safetensors;
 pub(crate) mod sevenzip;
@@ -23,7 +18,6 @@ pub(crate) mod shell;
 pub(crate) mod tensorflow;
 pub(crate) mod tensorrt;
 pub(crate) mod tflite;
-pub(crate) mod torch7;
 pub(crate) mod ubjson;
 pub(crate) mod xml;
 pub(crate) mod yaml;
