@@ -52,6 +52,17 @@ pub fn read(text: &str, budget: &Budget) -> Result<Stream, Unread> {
     let mut open: Vec<Open> = Vec::new();
     let mut sizes: Vec<(usize, u64)> = Vec::new();
     let mut nodes = 0usize;
+    let handles: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("%TAG"))
+        .filter_map(|rest| rest.trim().split_once(char::is_whitespace))
+        .map(|(handle, prefix)| (handle, prefix.trim()))
+        .collect();
+    let name = |tag: &saphyr_parser::Tag| {
+        // The parser may leave a declared handle as it was written.
+        let prefix = handles.iter().find(|(handle, _)| *handle == tag.handle).map_or(tag.handle.as_str(), |(_, prefix)| prefix);
+        format!("{prefix}{}", tag.suffix)
+    };
     for item in Parser::new_from_str(text) {
         let (event, span) = match item {
             Ok(found) => found,
@@ -128,10 +139,6 @@ pub fn read(text: &str, budget: &Budget) -> Result<Stream, Unread> {
         }
     }
     Ok(stream)
-}
-
-fn name(tag: &saphyr_parser::Tag) -> String {
-    format!("{}{}", tag.handle, tag.suffix)
 }
 
 fn note(tags: &mut Vec<Tag>, tag: Option<(String, usize)>, value: &Json) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
 use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use haris_domain::Severity;
 
 use crate::code::python::{Runs, Weight, act, judge};
@@ -251,8 +252,14 @@ fn code_of(path: &str, value: &Json, context: &mut Context<'_>) {
     if found {
         return;
     }
-    // No bytecode: a function by name out of a module, which is an import like any other.
     let config = value.get("config").unwrap_or(value);
+    let held = config.get("function").filter(|function| matches!(function, Json::List(_)));
+    let coded = config.get("code").or_else(|| config.get("function").and_then(|f| f.get("config")).and_then(|c| c.get("code")));
+    if held.is_some() || coded.is_some_and(|code| *code != Json::Null) {
+        context.find(&LAMBDA, format!("{path}: code that could not be read"));
+        return;
+    }
+    // No bytecode: a function by name out of a module, which is an import like any other.
     let name = config.text_of("function").or_else(|| config.get("function").and_then(|f| f.text_of("config"))).unwrap_or("");
     let module = config
         .text_of("module")
@@ -283,8 +290,12 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     if plain.len() < 40 || plain.len() > marshal::BYTES_MAX * 2 {
         return None;
     }
-    let engine = base64::engine::general_purpose::STANDARD;
-    let bytes = engine.decode(&plain).ok().or_else(|| base64::engine::general_purpose::URL_SAFE.decode(&plain).ok());
+    // Python's decoder minds neither padding nor the bits behind the last byte.
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let decode = |alphabet| GeneralPurpose::new(alphabet, lenient).decode(&plain).ok();
+    let bytes = decode(&base64::alphabet::STANDARD).or_else(|| decode(&base64::alphabet::URL_SAFE));
     // `codecs.encode(code, "base64")` is what Keras writes; older versions wrote raw characters.
     bytes.or_else(|| text.starts_with(['\u{e3}', 'c']).then(|| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()))
 }
