@@ -16,6 +16,7 @@ const EXPLANATION_CHARS_MAX: usize = 4_000;
 pub struct Context<'a> {
     pub(crate) budget: &'a Budget,
     pub(crate) location: Location,
+    pub(crate) source: Source,
     pub(crate) findings: Vec<Finding>,
     pub(crate) embedded: Vec<Embedded>,
     pub(crate) containers: Vec<(Arc<dyn Members>, Location)>,
@@ -23,14 +24,20 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(budget: &'a Budget, location: Location) -> Self {
-        Self { budget, location, findings: Vec::new(), embedded: Vec::new(), containers: Vec::new(), format: None }
+    pub(crate) fn new(budget: &'a Budget, location: Location, source: Source) -> Self {
+        Self { budget, location, source, findings: Vec::new(), embedded: Vec::new(), containers: Vec::new(), format: None }
     }
 
     /// The budget of the whole scan.
     #[must_use]
     pub fn budget(&self) -> &Budget {
         self.budget
+    }
+
+    /// The part's bytes; none when a layout looks at members.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Where the part lies.

@@ -40,7 +40,19 @@ pub trait Format: Send + Sync {
 
 /// All formats, most specific first.
 pub static FORMATS: &[&dyn Format] = &[
-    &formats::gzip::Gzip,
+    &formats::torch_legacy::TorchLegacy,
+    &formats::npy::Npy,
+    &formats::zip::Zip,
+    &formats::tar::Tar,
+    &formats::compressed::GZIP,
+    &formats::compressed::ZLIB,
+    &formats::compressed::BZIP2,
+    &formats::compressed::XZ,
+    &formats::compressed::LZMA,
+    &formats::compressed::LZ4,
+    &formats::compressed::ZSTD,
+    &formats::compressed::ZFILE,
+    &formats::pickle::Pickle,
     &formats::safetensors::Safetensors,
     &formats::gguf::Gguf,
     &formats::tflite::TfLite,

@@ -17,6 +17,7 @@
 //! assert_eq!(scan.verdict(), Verdict::Blocked);
 //! ```
 
+mod archive;
 mod budget;
 pub mod code;
 mod context;
@@ -24,9 +25,11 @@ mod face;
 mod finding;
 mod format;
 mod formats;
+mod knowledge;
 mod layout;
 mod layouts;
 mod part;
+mod pickle;
 pub mod read;
 mod scanner;
 mod source;
@@ -40,6 +43,7 @@ pub use context::Context;
 pub use face::{Face, RULES, rule};
 pub use finding::{Finding, Location, Scan, Verdict};
 pub use format::{Claim, FORMATS, Format};
+pub use knowledge::{BadTable, Danger, Knowledge, Standing, Uses};
 pub use layout::{LAYOUTS, Layout};
 pub use part::{Embedded, Kind, Member, Members, Part, TextKind};
 pub use scanner::Scanner;

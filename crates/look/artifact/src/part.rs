@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::budget::Budget;
+use crate::face::Face;
 use crate::finding::Location;
+use crate::knowledge::Knowledge;
 use crate::source::Source;
 use crate::unread::Unread;
 
@@ -21,13 +24,17 @@ pub struct Part {
     pub name: Option<Arc<str>>,
     /// What lies beside it: the directory, zip or tar that it is a member of.
     pub members: Option<Arc<dyn Members>>,
+    /// What is known of callables.
+    pub knowledge: Arc<Knowledge>,
+    /// The budget of the whole scan.
+    pub budget: Budget,
 }
 
 impl Part {
     /// How many bytes recognition looks at.
     pub const HEAD_BYTES: usize = 4096;
 
-    pub(crate) fn new(embedded: Embedded) -> Result<Self, Unread> {
+    pub(crate) fn new(embedded: Embedded, knowledge: &Arc<Knowledge>, budget: &Budget) -> Result<Self, Unread> {
         let head = embedded.bytes.head(Self::HEAD_BYTES)?;
         Ok(Self {
             head: head.into(),
@@ -36,6 +43,8 @@ impl Part {
             location: embedded.location,
             name: embedded.name,
             members: embedded.members,
+            knowledge: knowledge.clone(),
+            budget: budget.clone(),
         })
     }
 
@@ -129,6 +138,14 @@ pub trait Members: Send + Sync {
     /// # Errors
     /// When it cannot be read, or is not there ([`Unread::Malformed`]).
     fn open(&self, name: &str) -> Result<Source, Unread>;
+
+    /// Opens a member, and says what is odd about how it is packed.
+    ///
+    /// # Errors
+    /// As [`Members::open`].
+    fn open_noting(&self, name: &str) -> Result<(Source, Option<(&'static Face, String)>), Unread> {
+        self.open(name).map(|source| (source, None))
+    }
 
     /// Whether a member of that name is there.
     fn has(&self, name: &str) -> bool {

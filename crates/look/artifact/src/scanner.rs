@@ -10,22 +10,36 @@ use crate::context::Context;
 use crate::face::walker as rules;
 use crate::finding::{Finding, Location, Scan};
 use crate::format::{Claim, FORMATS, Format};
+use crate::knowledge::Knowledge;
 use crate::layout::LAYOUTS;
 use crate::part::{Embedded, Kind, Members, Part};
 use crate::source::Source;
 use crate::unread::Unread;
 
 /// Scans artifacts under given limits.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Scanner {
     limits: Limits,
+    knowledge: Arc<Knowledge>,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
 }
 
 impl Scanner {
     /// A scanner with these limits for each artifact.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits }
+        Self { limits, knowledge: Knowledge::built_in() }
+    }
+
+    /// The same with other tables of callables.
+    #[must_use]
+    pub fn with_knowledge(self, knowledge: Arc<Knowledge>) -> Self {
+        Self { knowledge, ..self }
     }
 
     /// A fresh budget under the scanner's limits, to be expired by a caller with a clock.
@@ -43,10 +57,10 @@ impl Scanner {
     /// Scans one file under a budget that the caller watches.
     #[must_use]
     pub fn scan_within(&self, name: &str, source: &Source, budget: &Budget) -> Scan {
-        let mut walk = Walk::new(budget);
+        let mut walk = Walk::new(budget, &self.knowledge);
         let mut top = Embedded::new(source.clone(), Kind::Any, Location::top());
         top.name = Some(name.into());
-        walk.open.push(top);
+        walk.open.push(Open::Part(top));
         walk.run();
         walk.scan
     }
@@ -54,7 +68,7 @@ impl Scanner {
     /// Scans a directory that is one model: layouts see it whole, and every member is scanned.
     #[must_use]
     pub fn scan_members(&self, members: &Arc<dyn Members>, budget: &Budget) -> Scan {
-        let mut walk = Walk::new(budget);
+        let mut walk = Walk::new(budget, &self.knowledge);
         walk.container(members, &Location::top());
         walk.run();
         walk.scan
@@ -67,27 +81,37 @@ impl Scanner {
     }
 }
 
+/// What is still to be looked at.
+enum Open {
+    Part(Embedded),
+    /// A member that is unpacked only when its turn comes.
+    Member(Arc<dyn Members>, Arc<str>, Location),
+}
+
 struct Walk<'a> {
     budget: &'a Budget,
-    open: Vec<Embedded>,
+    knowledge: &'a Arc<Knowledge>,
+    open: Vec<Open>,
     scan: Scan,
     unlisted: usize,
 }
 
 impl<'a> Walk<'a> {
-    fn new(budget: &'a Budget) -> Self {
-        Self { budget, open: Vec::new(), scan: Scan { format: "", ..Scan::default() }, unlisted: 0 }
+    fn new(budget: &'a Budget, knowledge: &'a Arc<Knowledge>) -> Self {
+        Self { budget, knowledge, open: Vec::new(), scan: Scan { format: "", ..Scan::default() }, unlisted: 0 }
     }
 
     fn run(&mut self) {
         while let Some(next) = self.open.pop() {
-            if matches!(next.kind, Kind::Text(_)) {
-                self.scan.handed_over.push(next);
-                continue;
-            }
-            let location = next.location.clone();
-            if let Err(why) = self.look(next) {
-                let spent = matches!(why, Unread::Limit(Limit::Steps | Limit::Time | Limit::BytesOut | Limit::Members));
+            let (next, location) = match next {
+                Open::Part(part) => {
+                    let location = part.location.clone();
+                    (Ok(part), location)
+                }
+                Open::Member(members, name, location) => (self.member(members, name, &location), location),
+            };
+            if let Err(why) = next.and_then(|part| self.look(part)) {
+                let spent = is_spent(&why);
                 self.unread(&why, location);
                 if spent {
                     break;
@@ -108,13 +132,26 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn member(&mut self, members: Arc<dyn Members>, name: Arc<str>, location: &Location) -> Result<Embedded, Unread> {
+        let (bytes, note) = members.open_noting(&name)?;
+        if let Some((face, detail)) = note {
+            self.record(Finding { face, location: location.clone(), detail, explanation: None });
+        }
+        let (location, members) = (location.clone(), Some(members));
+        Ok(Embedded { bytes, kind: Kind::Any, location, name: Some(name), members })
+    }
+
     fn look(&mut self, embedded: Embedded) -> Result<(), Unread> {
+        if matches!(embedded.kind, Kind::Text(_)) {
+            self.scan.handed_over.push(embedded);
+            return Ok(());
+        }
         self.budget.members(1)?;
         self.budget.steps(100)?;
         if embedded.location.depth() > self.budget.limits().depth as usize {
             return Err(Unread::Limit(Limit::Depth));
         }
-        let part = Part::new(embedded)?;
+        let part = Part::new(embedded, self.knowledge, self.budget)?;
         let top = part.location.depth() == 0;
         let takers = takers(&part);
         if takers.is_empty() {
@@ -130,20 +167,23 @@ impl<'a> Walk<'a> {
         }
         let mut name = None;
         for format in takers {
-            let mut context = Context::new(self.budget, part.location.clone());
+            let mut context = Context::new(self.budget, part.location.clone(), part.source.clone());
             let outcome = format.scan(&part, &mut context);
             name.get_or_insert(context.format.unwrap_or(format.name()));
             let Context { findings, embedded, containers, .. } = context;
             findings.into_iter().for_each(|finding| self.record(finding));
             // Reversed, so that the stack gives them back in the order they were found.
-            self.open.extend(embedded.into_iter().rev());
+            self.open.extend(embedded.into_iter().rev().map(Open::Part));
             for (members, location) in containers {
                 if let Some(layout) = self.container(&members, &location) {
                     name = Some(layout);
                 }
             }
-            if let Err(why) = outcome {
-                self.part_unread(why, &part)?;
+            match outcome {
+                Err(why) if is_spent(&why) => return Err(why),
+                // One format could not read the part; others still may.
+                Err(why) => self.unread(&why, part.location.clone()),
+                Ok(()) => {}
             }
         }
         if top && self.scan.format.is_empty() {
@@ -152,43 +192,23 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// One format could not read the part; others still may. Only an empty purse ends the scan.
-    fn part_unread(&mut self, why: Unread, part: &Part) -> Result<(), Unread> {
-        match why {
-            Unread::Limit(Limit::Steps | Limit::Time | Limit::BytesOut | Limit::Members) => Err(why),
-            _ => {
-                self.unread(&why, part.location.clone());
-                Ok(())
-            }
-        }
-    }
-
     /// Lets layouts look at the members together, and opens every member.
     fn container(&mut self, members: &Arc<dyn Members>, location: &Location) -> Option<&'static str> {
         let mut name = None;
         for layout in LAYOUTS.iter().filter(|layout| layout.claim(&**members)) {
             name.get_or_insert(layout.name());
-            let mut context = Context::new(self.budget, location.clone());
+            let mut context = Context::new(self.budget, location.clone(), Source::memory(Vec::new()));
             let outcome = layout.scan(members, &mut context);
             let Context { findings, embedded, .. } = context;
             findings.into_iter().for_each(|finding| self.record(finding));
-            self.open.extend(embedded.into_iter().rev());
+            self.open.extend(embedded.into_iter().rev().map(Open::Part));
             if let Err(why) = outcome {
                 self.unread(&why, location.clone());
             }
         }
         for member in members.list().iter().rev() {
             let location = location.inside(&member.name);
-            match members.open(&member.name) {
-                Ok(bytes) => self.open.push(Embedded {
-                    bytes,
-                    kind: Kind::Any,
-                    location,
-                    name: Some(member.name.clone()),
-                    members: Some(members.clone()),
-                }),
-                Err(why) => self.unread(&why, location),
-            }
+            self.open.push(Open::Member(members.clone(), member.name.clone(), location));
         }
         if location.depth() == 0 {
             self.scan.format = name.unwrap_or(self.scan.format);
@@ -215,6 +235,11 @@ impl<'a> Walk<'a> {
             self.unlisted += 1;
         }
     }
+}
+
+/// Whether nothing more can be read in this scan.
+fn is_spent(why: &Unread) -> bool {
+    matches!(why, Unread::Limit(Limit::Steps | Limit::Time | Limit::BytesOut | Limit::Members))
 }
 
 /// Every format whose loader would open the part; failing that, the first that might.

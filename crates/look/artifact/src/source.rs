@@ -21,6 +21,11 @@ const CHUNK_BYTES: usize = 64 << 10;
 trait Backing: Send + Sync {
     /// Fills `into` as far as there are bytes; the caller stays within the length.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<usize, Unread>;
+
+    /// Whether reading an earlier place again costs as much as coming there.
+    fn going_back_is_dear(&self) -> bool {
+        false
+    }
 }
 
 /// A stretch of bytes, readable at any place. Cloning and slicing cost nothing.
@@ -89,6 +94,12 @@ impl Source {
         let state = Mutex::new(Running { reader: None, position: 0, window: Vec::new() });
         let layer = Layer { unpack, packed, budget: budget.clone(), state };
         (Self { backing: Arc::new(layer), start: 0, len }, stop)
+    }
+
+    /// Whether reading an earlier place again costs unpacking everything before it.
+    #[must_use]
+    pub fn going_back_is_dear(&self) -> bool {
+        self.backing.going_back_is_dear()
     }
 
     /// How many bytes there are.
@@ -244,6 +255,10 @@ struct Running {
 }
 
 impl Backing for Layer {
+    fn going_back_is_dear(&self) -> bool {
+        true
+    }
+
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<usize, Unread> {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let state = &mut *state;
