@@ -84,6 +84,11 @@ impl<'a> Context<'a> {
         self.embedded.push(Embedded::new(bytes, kind, location));
     }
 
+    /// Asks for an inner part that has a name and neighbours of its own.
+    pub fn embed_part(&mut self, part: Embedded) {
+        self.embedded.push(part);
+    }
+
     /// Asks for all members of a container to be looked at, and for layouts to look at them together.
     pub fn embed_members(&mut self, members: Arc<dyn Members>) {
         self.containers.push((members, self.location.clone()));

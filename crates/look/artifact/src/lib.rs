@@ -19,6 +19,7 @@
 
 mod archive;
 mod budget;
+pub mod code;
 mod context;
 mod face;
 mod finding;
@@ -29,8 +30,12 @@ mod layout;
 mod layouts;
 mod part;
 mod pickle;
+pub mod read;
 mod scanner;
 mod source;
+pub mod syntax;
+#[cfg(test)]
+mod testing;
 mod unread;
 
 pub use budget::{Budget, Limit, Limits};

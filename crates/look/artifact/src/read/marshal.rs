@@ -1,0 +1,256 @@
+//! Python's `marshal` format, as far as code objects need it: names, constants and nested code.
+//!
+//! The layout of a code object changed with Python 2.7, 3.0, 3.8 and 3.11 and is not written down in the
+//! bytes, so each is tried and the one that comes out even is taken.
+
+/// Nested tuples and functions that a compiler makes stay far below.
+const DEPTH_MAX: u32 = 60;
+/// Objects of one code constant.
+const OBJECTS_MAX: u32 = 200_000;
+/// Code objects beyond this size are programs, not layers.
+pub const BYTES_MAX: usize = 4 << 20;
+
+/// What a code object and all code nested in it mention.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Code {
+    /// Names of globals, attributes and imported modules.
+    pub names: Vec<String>,
+    /// Text and bytes constants.
+    pub constants: Vec<String>,
+    /// How many code objects.
+    pub count: u32,
+}
+
+/// How a code object's fields lie.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// Four-byte counts before the objects.
+    numbers: usize,
+    /// Objects before the first line number.
+    objects: usize,
+    /// Objects behind it.
+    tail: usize,
+    /// Which of the objects holds the names.
+    names: usize,
+    /// Counts of two bytes, as Python 1 and 2.2 wrote: never met, so not here.
+    slice: bool,
+}
+
+const LAYOUTS: [Layout; 4] = [
+    // 3.11 and later: code, constants, names, locals, their kinds, file, name, qualified name.
+    Layout { numbers: 5, objects: 8, tail: 2, names: 2, slice: true },
+    // 3.8 to 3.10: code, constants, names, variables, free, cells, file, name.
+    Layout { numbers: 6, objects: 8, tail: 1, names: 2, slice: false },
+    // 3.0 to 3.7.
+    Layout { numbers: 5, objects: 8, tail: 1, names: 2, slice: false },
+    // 2.x.
+    Layout { numbers: 4, objects: 8, tail: 1, names: 2, slice: false },
+];
+
+/// Reads a marshalled code object; nothing when no Python would.
+#[must_use]
+pub fn code(bytes: &[u8]) -> Option<Code> {
+    if bytes.len() > BYTES_MAX {
+        return None;
+    }
+    LAYOUTS.iter().find_map(|layout| {
+        let mut reader = Reader { bytes, at: 0, layout: *layout, refs: Vec::new(), objects: 0, code: Code::default() };
+        reader.object(0)?;
+        (reader.code.count > 0).then_some(reader.code)
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Object {
+    Text(String),
+    Many(Vec<Object>),
+    Other,
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    layout: Layout,
+    refs: Vec<Object>,
+    objects: u32,
+    code: Code,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, count: usize) -> Option<&[u8]> {
+        let end = self.at.checked_add(count)?;
+        let found = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(found)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    fn long(&mut self) -> Option<i32> {
+        let bytes = self.take(4)?;
+        Some(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
+    fn size(&mut self) -> Option<usize> {
+        usize::try_from(self.long()?).ok()
+    }
+
+    fn text(&mut self, count: usize) -> Option<Object> {
+        let bytes = self.take(count)?;
+        Some(Object::Text(String::from_utf8_lossy(bytes).into_owned()))
+    }
+
+    fn object(&mut self, depth: u32) -> Option<Object> {
+        self.objects += 1;
+        if depth > DEPTH_MAX || self.objects > OBJECTS_MAX {
+            return None;
+        }
+        let tag = self.byte()?;
+        let slot = (tag & 0x80 != 0).then(|| {
+            self.refs.push(Object::Other);
+            self.refs.len() - 1
+        });
+        let object = self.body(tag & 0x7f, depth)?;
+        if let Some(slot) = slot
+            && let Object::Text(_) = &object
+        {
+            // Only names are asked for by reference later; copying tuples would multiply.
+            self.refs[slot] = object.clone();
+        }
+        Some(object)
+    }
+
+    fn body(&mut self, tag: u8, depth: u32) -> Option<Object> {
+        match tag {
+            b'N' | b'F' | b'T' | b'S' | b'.' => Some(Object::Other),
+            b'i' => self.take(4).map(|_| Object::Other),
+            b'I' | b'g' => self.take(8).map(|_| Object::Other),
+            b'y' => self.take(16).map(|_| Object::Other),
+            b'l' => {
+                let digits = self.long()?.unsigned_abs() as usize;
+                self.take(digits.checked_mul(2)?).map(|_| Object::Other)
+            }
+            b'f' => {
+                let count = usize::from(self.byte()?);
+                self.take(count).map(|_| Object::Other)
+            }
+            b's' | b't' | b'u' | b'a' | b'A' => {
+                let count = self.size()?;
+                self.text(count)
+            }
+            b'z' | b'Z' => {
+                let count = usize::from(self.byte()?);
+                self.text(count)
+            }
+            b'r' | b'R' => {
+                let index = self.size()?;
+                Some(self.refs.get(index).cloned().unwrap_or(Object::Other))
+            }
+            b')' => {
+                let count = usize::from(self.byte()?);
+                self.many(count, depth)
+            }
+            b'(' | b'[' | b'<' | b'>' => {
+                let count = self.size()?;
+                self.many(count, depth)
+            }
+            b'{' => {
+                let mut items = Vec::new();
+                while self.bytes.get(self.at)? != &b'0' {
+                    items.push(self.object(depth + 1)?);
+                }
+                self.at += 1;
+                Some(Object::Many(items))
+            }
+            b':' if self.layout.slice => self.many(3, depth),
+            b'c' => self.code_object(depth),
+            _ => None,
+        }
+    }
+
+    fn many(&mut self, count: usize, depth: u32) -> Option<Object> {
+        // Each object takes a byte at least.
+        if count > self.bytes.len().checked_sub(self.at)? {
+            return None;
+        }
+        let mut items = Vec::with_capacity(count.min(1024));
+        for _ in 0..count {
+            items.push(self.object(depth + 1)?);
+        }
+        Some(Object::Many(items))
+    }
+
+    fn code_object(&mut self, depth: u32) -> Option<Object> {
+        let layout = self.layout;
+        for _ in 0..layout.numbers {
+            let count = self.long()?;
+            if !(0..0x4000_0000).contains(&count) {
+                return None;
+            }
+        }
+        for index in 0..layout.objects {
+            let object = self.object(depth + 1)?;
+            match (index, object) {
+                (0, Object::Text(_)) => {}
+                (0, _) => return None,
+                (1, constants) => self.keep_constants(constants),
+                (index, names) if index == layout.names => self.keep_names(names)?,
+                _ => {}
+            }
+        }
+        self.long()?;
+        for _ in 0..layout.tail {
+            self.object(depth + 1)?;
+        }
+        self.code.count += 1;
+        Some(Object::Other)
+    }
+
+    fn keep_names(&mut self, object: Object) -> Option<()> {
+        let Object::Many(items) = object else { return None };
+        for item in items {
+            match item {
+                Object::Text(name) => self.code.names.push(name),
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn keep_constants(&mut self, object: Object) {
+        let mut open = vec![object];
+        while let Some(next) = open.pop() {
+            match next {
+                Object::Text(text) => self.code.constants.push(text),
+                Object::Many(items) => open.extend(items),
+                Object::Other => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `compile("import os\nos.system('id')", "f", "exec")` of Python 3.11, made by `marshal.dumps`.
+    const PYTHON_3_11: &str = "e300000000000000000000000003000000000000000f3c0000009700640064016c005a00020065006a010000000000000000640\
+                               2a6010000ab0100000000000000000100640153002903e9000000004eda0269642902da026f73da0673797374656da900f300\
+                               000000da0166fa083c6d6f64756c653e7209000000010000007318000000f003010101d800090880008880098e09900489";
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bytes in [&b""[..], b"c", b"\xe3\0\0", b"(\xff\xff\xff\x7f", b"s\xff\xff\xff\xff", b"[\x01\0\0\0", b"{N"] {
+            assert_eq!(code(bytes), None);
+        }
+        assert_eq!(code(&b"([".repeat(10_000)), None);
+        // Cut anywhere it neither panics nor claims to have read.
+        let whole: String = PYTHON_3_11.split_whitespace().collect();
+        let bytes: Vec<u8> = (0..whole.len() / 2).filter_map(|i| u8::from_str_radix(&whole[i * 2..i * 2 + 2], 16).ok()).collect();
+        for end in 0..bytes.len() / 2 {
+            assert_eq!(code(&bytes[..end]), None);
+        }
+    }
+}
