@@ -19,7 +19,7 @@
 
 mod archive;
 mod budget;
-pub mod code;
+mod code;
 mod context;
 mod face;
 mod finding;
@@ -30,10 +30,10 @@ mod layout;
 mod layouts;
 mod part;
 mod pickle;
-pub mod read;
+mod read;
 mod scanner;
 mod source;
-pub mod syntax;
+mod syntax;
 #[cfg(test)]
 mod testing;
 mod unread;
@@ -45,7 +45,7 @@ pub use finding::{Finding, Location, Scan, Verdict};
 pub use format::{Claim, FORMATS, Format};
 pub use knowledge::{BadTable, Danger, Knowledge, Standing, Uses};
 pub use layout::{LAYOUTS, Layout};
-pub use part::{Embedded, Kind, Member, Members, Part, TextKind};
+pub use part::{Embedded, Kind, Member, Members, Oddity, Part, TextKind};
 pub use scanner::Scanner;
 pub use source::{Reader, Source, Tape, Unpack};
 pub use unread::Unread;

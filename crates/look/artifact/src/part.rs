@@ -128,6 +128,9 @@ pub struct Member {
     pub size: u64,
 }
 
+/// What is odd about how a member is packed: a rule, and the detail.
+pub type Oddity = (&'static Face, String);
+
 /// A directory, or a container that is like one.
 pub trait Members: Send + Sync {
     /// All members, sorted by name.
@@ -143,7 +146,7 @@ pub trait Members: Send + Sync {
     ///
     /// # Errors
     /// As [`Members::open`].
-    fn open_noting(&self, name: &str) -> Result<(Source, Option<(&'static Face, String)>), Unread> {
+    fn open_noting(&self, name: &str) -> Result<(Source, Option<Oddity>), Unread> {
         self.open(name).map(|source| (source, None))
     }
 

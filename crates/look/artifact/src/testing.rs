@@ -28,8 +28,9 @@ pub(crate) struct Folder {
 
 impl Folder {
     /// A folder of these files.
-    pub(crate) fn new(files: &[(&str, &[u8])]) -> Arc<dyn Members> {
-        let mut files: Vec<(Arc<str>, Vec<u8>)> = files.iter().map(|(name, bytes)| ((*name).into(), bytes.to_vec())).collect();
+    pub(crate) fn of(files: &[(&str, &[u8])]) -> Arc<dyn Members> {
+        let mut files: Vec<(Arc<str>, Vec<u8>)> =
+            files.iter().map(|(name, bytes)| ((*name).into(), bytes.to_vec())).collect();
         files.sort();
         let list = files.iter().map(|(name, bytes)| Member { name: name.clone(), size: bytes.len() as u64 }).collect();
         Arc::new(Self { list, files })
@@ -50,5 +51,5 @@ impl Members for Folder {
 /// Scans a folder as one artifact.
 pub(crate) fn scan_folder(files: &[(&str, &[u8])]) -> Scan {
     let scanner = Scanner::new(Limits::default());
-    scanner.scan_members(&Folder::new(files), &scanner.budget())
+    scanner.scan_members(&Folder::of(files), &scanner.budget())
 }

@@ -9,7 +9,7 @@ use crate::syntax::jinja_expression;
 use crate::syntax::tree::{Argument, Expr, ExprId, Program};
 
 /// Templates of published models stay below 60 kB.
-pub const TEMPLATE_BYTES_MAX: usize = 2 << 20;
+pub(crate) const TEMPLATE_BYTES_MAX: usize = 2 << 20;
 const TOKENS_MAX: usize = 400_000;
 /// Distinct literals folded into one name.
 const FOLD_DEPTH_MAX: u32 = 60;
@@ -18,7 +18,7 @@ const RANGE_MAX: i64 = 100_000;
 
 /// What a template would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub(crate) enum Deed {
     /// Reaches for the interpreter, by this way.
     Escape(String),
     /// Calls or reads what no chat template needs.
@@ -31,23 +31,109 @@ pub enum Deed {
 
 /// Names that the readers of chat templates provide, and Jinja's own.
 const KNOWN_CALLS: &[&str] = &[
-    "raise_exception", "strftime_now", "range", "namespace", "dict", "lipsum", "cycler", "joiner", "caller", "super", "loop",
-    "tojson", "fromjson", "len", "list", "str", "int", "enumerate", "zip", "min", "max", "_", "gettext", "ngettext", "bool",
-    "debug", "varargs", "kwargs", "self",
+    "raise_exception",
+    "strftime_now",
+    "range",
+    "namespace",
+    "dict",
+    "lipsum",
+    "cycler",
+    "joiner",
+    "caller",
+    "super",
+    "loop",
+    "tojson",
+    "fromjson",
+    "len",
+    "list",
+    "str",
+    "int",
+    "enumerate",
+    "zip",
+    "min",
+    "max",
+    "_",
+    "gettext",
+    "ngettext",
+    "bool",
+    "debug",
+    "varargs",
+    "kwargs",
+    "self",
 ];
 
 /// Attributes and methods of Python objects that lead away from data.
 const HOSTILE_NAMES: &[&str] = &[
-    "mro", "im_func", "im_class", "func_globals", "func_code", "gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame",
-    "ag_code", "f_globals", "f_builtins", "f_locals", "f_back", "tb_frame", "popen", "system", "subprocess", "importlib",
-    "builtins", "load_module", "import_module", "os", "sys", "modules", "eval", "exec", "compile", "open", "read_text", "write_text",
-    "format_map", "environ", "getenv", "check_output", "Popen", "spawn", "globals", "locals", "co_code", "config_class", "from_string",
+    "mro",
+    "im_func",
+    "im_class",
+    "func_globals",
+    "func_code",
+    "gi_frame",
+    "gi_code",
+    "cr_frame",
+    "cr_code",
+    "ag_frame",
+    "ag_code",
+    "f_globals",
+    "f_builtins",
+    "f_locals",
+    "f_back",
+    "tb_frame",
+    "popen",
+    "system",
+    "subprocess",
+    "importlib",
+    "builtins",
+    "load_module",
+    "import_module",
+    "os",
+    "sys",
+    "modules",
+    "eval",
+    "exec",
+    "compile",
+    "open",
+    "read_text",
+    "write_text",
+    "format_map",
+    "environ",
+    "getenv",
+    "check_output",
+    "Popen",
+    "spawn",
+    "globals",
+    "locals",
+    "co_code",
+    "config_class",
+    "from_string",
 ];
 
 /// Globals that only an attacker asks for.
 const HOSTILE_GLOBALS: &[&str] = &[
-    "os", "sys", "subprocess", "builtins", "importlib", "request", "config", "url_for", "get_flashed_messages", "application",
-    "self", "g", "session", "current_app", "app", "open", "eval", "exec", "import_module", "getattr", "setattr", "globals", "vars",
+    "os",
+    "sys",
+    "subprocess",
+    "builtins",
+    "importlib",
+    "request",
+    "config",
+    "url_for",
+    "get_flashed_messages",
+    "application",
+    "self",
+    "g",
+    "session",
+    "current_app",
+    "app",
+    "open",
+    "eval",
+    "exec",
+    "import_module",
+    "getattr",
+    "setattr",
+    "globals",
+    "vars",
 ];
 
 /// A template's parts.
@@ -60,7 +146,7 @@ struct Piece<'a> {
 
 /// Judges a template; deeds come with their 1-based line.
 #[must_use]
-pub fn judge(source: &str) -> Vec<(u32, Deed)> {
+pub(crate) fn judge(source: &str) -> Vec<(u32, Deed)> {
     let mut out = Vec::new();
     let mut defined: Vec<String> = Vec::new();
     let mut constants: Vec<(String, String)> = Vec::new();
@@ -72,13 +158,15 @@ pub fn judge(source: &str) -> Vec<(u32, Deed)> {
         let body = piece.body.trim();
         let (code, tag) = if piece.is_output { (body, "") } else { split_tag(body) };
         match tag {
-            "" | "if" | "elif" | "else" | "endif" | "endfor" | "endset" | "endmacro" | "endfilter" | "endcall" | "endwith"
-            | "with" | "filter" | "call" | "do" | "set" | "for" | "macro" | "generation" | "endgeneration" | "break" | "continue"
-            | "block" | "endblock" | "autoescape" | "endautoescape" | "raw" | "endraw" | "trans" | "endtrans" | "pluralize" => {}
+            "" | "if" | "elif" | "else" | "endif" | "endfor" | "endset" | "endmacro" | "endfilter" | "endcall"
+            | "endwith" | "with" | "filter" | "call" | "do" | "set" | "for" | "macro" | "generation"
+            | "endgeneration" | "break" | "continue" | "block" | "endblock" | "autoescape" | "endautoescape"
+            | "raw" | "endraw" | "trans" | "endtrans" | "pluralize" => {}
             "include" | "import" | "from" | "extends" => {
                 out.push((piece.line, Deed::Unusual(format!("`{tag}` reads another file"))));
             }
-            other => out.push((piece.line, Deed::Unread(format!("the unknown tag `{}`", crate::read::text::shown(other, 40))))),
+            other => out
+                .push((piece.line, Deed::Unread(format!("the unknown tag `{}`", crate::read::text::shown(other, 40))))),
         }
         if code.is_empty() {
             continue;
@@ -88,7 +176,8 @@ pub fn judge(source: &str) -> Vec<(u32, Deed)> {
             learn(&program, id, &mut constants);
         }
         names_defined(tag, code, &mut defined);
-        let mut judge = Judge { program: &program, constants: &constants, defined: &defined, line: piece.line, out: &mut out };
+        let mut judge =
+            Judge { program: &program, constants: &constants, defined: &defined, line: piece.line, out: &mut out };
         judge.all();
         if program.cut {
             out.push((piece.line, Deed::Unread("an expression too long or too deep".to_owned())));
@@ -115,7 +204,9 @@ fn parse(tag: &str, code: &str) -> (Program, ExprId) {
             None => code.to_owned(),
         },
         "filter" => format!("x|{code}"),
-        "call" => code.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(code, |(_, call)| call).to_owned(),
+        "call" => {
+            code.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(code, |(_, call)| call).to_owned()
+        }
         "autoescape" | "block" | "trans" | "pluralize" | "else" | "raw" => String::from("x"),
         _ => code.to_owned(),
     };
@@ -128,7 +219,10 @@ fn names_defined(tag: &str, code: &str, defined: &mut Vec<String>) {
         return;
     }
     let words = |text: &str| -> Vec<String> {
-        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     match tag {
         "macro" => defined.extend(words(code)),
@@ -186,7 +280,9 @@ fn fold(program: &Program, id: ExprId, constants: &[(String, String)], depth: u3
             }
             out + rest
         }
-        Expr::List(items) | Expr::Tuple(items) => items.iter().map(|item| inner(*item)).collect::<Option<Vec<_>>>()?.concat(),
+        Expr::List(items) | Expr::Tuple(items) => {
+            items.iter().map(|item| inner(*item)).collect::<Option<Vec<_>>>()?.concat()
+        }
         Expr::Filter { of, name, arguments } => {
             let text = inner(*of)?;
             let first = arguments.first().map(|argument| argument.value);
@@ -202,7 +298,9 @@ fn fold(program: &Program, id: ExprId, constants: &[(String, String)], depth: u3
                     if from.is_empty() { text } else { text.replace(&from, &to) }
                 }
                 "format" => match first {
-                    Some(value) => text.replacen("%s", &inner(value)?, 1).replacen("%c", &character(&inner(value)?)?, 1),
+                    Some(value) => {
+                        text.replacen("%s", &inner(value)?, 1).replacen("%c", &character(&inner(value)?)?, 1)
+                    }
                     None => text,
                 },
                 _ => return None,
@@ -211,7 +309,9 @@ fn fold(program: &Program, id: ExprId, constants: &[(String, String)], depth: u3
         Expr::Index { of, index } => {
             let text = inner(*of)?;
             match program.expr(*index) {
-                Expr::Slice([None, None, Some(step)]) if inner_number(program, *step) == Some(-1) => text.chars().rev().collect(),
+                Expr::Slice([None, None, Some(step)]) if inner_number(program, *step) == Some(-1) => {
+                    text.chars().rev().collect()
+                }
                 Expr::Slice([low, high, None]) => {
                     let number = |part: &Option<ExprId>, other: usize| match part {
                         Some(id) => inner_number(program, *id).and_then(|n| usize::try_from(n).ok()),
@@ -311,7 +411,17 @@ impl Judge<'_> {
             Expr::Name(name) if name.starts_with("__") => self.escape(format!("name `{name}`")),
             Expr::Text(text) => {
                 // A dunder in a literal is on its way to `|attr` or an index.
-                let dunder = ["__class__", "__mro__", "__globals__", "__subclasses__", "__builtins__", "__import__", "__init__", "__base__", "__getitem__"];
+                let dunder = [
+                    "__class__",
+                    "__mro__",
+                    "__globals__",
+                    "__subclasses__",
+                    "__builtins__",
+                    "__import__",
+                    "__init__",
+                    "__base__",
+                    "__getitem__",
+                ];
                 if dunder.iter().any(|name| text.contains(name)) {
                     self.escape(format!("the text `{}`", crate::read::text::shown(text, 60)));
                 }
@@ -445,7 +555,11 @@ fn end_of(body: &str, close: &str) -> Option<usize> {
             (Some(_), _) => {}
             (None, b'\'' | b'"') => quote = Some(bytes[at]),
             (None, b'{') => braces += 1,
-            (None, _) if body.is_char_boundary(at) && body[at..].starts_with(close) && (braces == 0 || close == "%}") => return Some(at),
+            (None, _)
+                if body.is_char_boundary(at) && body[at..].starts_with(close) && (braces == 0 || close == "%}") =>
+            {
+                return Some(at);
+            }
             (None, b'}') => braces = braces.saturating_sub(1),
             _ => {}
         }
@@ -494,7 +608,11 @@ mod tests {
         ] {
             assert!(escapes(source), "{source}: {:?}", judge(source));
         }
-        assert!(judge("{% for x in range(1000000000) %}a{% endfor %}").iter().any(|(_, deed)| matches!(deed, Deed::Endless(_))));
+        assert!(
+            judge("{% for x in range(1000000000) %}a{% endfor %}")
+                .iter()
+                .any(|(_, deed)| matches!(deed, Deed::Endless(_)))
+        );
         assert!(judge("{% include '/etc/passwd' %}").iter().any(|(_, deed)| matches!(deed, Deed::Unusual(_))));
     }
 

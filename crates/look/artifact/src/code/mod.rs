@@ -1,5 +1,5 @@
 //! What code would do: Python by its calls, shell commands by their shape.
 
-pub mod jinja;
-pub mod python;
-pub mod shell;
+pub(crate) mod jinja;
+pub(crate) mod python;
+pub(crate) mod shell;

@@ -6,7 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use crate::syntax::builtin::{decoder, is_builtin};
+use crate::syntax::builtin::is_builtin;
+use crate::syntax::decode::decoder;
 use crate::syntax::fold::{Call, LOCAL, Seen};
 use crate::syntax::value::Value;
 
@@ -14,7 +15,7 @@ use super::shell::{self, Command};
 
 /// When the code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
+pub(crate) enum Runs {
     /// By loading the model: a custom module, a layer's source, an install hook.
     OnLoad,
     /// When a person runs it, cell by cell.
@@ -25,7 +26,7 @@ pub enum Runs {
 
 /// How bad one thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Weight {
+pub(crate) enum Weight {
     /// Everyday, but worth a line.
     Note,
     /// A person should look.
@@ -36,20 +37,20 @@ pub enum Weight {
 
 /// One thing that code does.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Deed {
+pub(crate) struct Deed {
     /// How bad.
-    pub weight: Weight,
+    pub(crate) weight: Weight,
     /// What, in words.
-    pub what: String,
+    pub(crate) what: String,
     /// The call as a person reads it.
-    pub shown: String,
+    pub(crate) shown: String,
     /// 1-based line.
-    pub line: u32,
+    pub(crate) line: u32,
 }
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Act {
+pub(crate) enum Act {
     /// Starts a process.
     Process,
     /// Makes code out of data.
@@ -109,7 +110,7 @@ static CALLS: LazyLock<HashMap<String, Act>> = LazyLock::new(|| {
 
 /// What calling `path` does, judged by its last hop: a module reached through another is still that module.
 #[must_use]
-pub fn act(path: &str) -> Option<Act> {
+pub(crate) fn act(path: &str) -> Option<Act> {
     let path = path.strip_prefix("builtins.").unwrap_or(path);
     if path.starts_with(LOCAL) {
         return None;
@@ -137,16 +138,45 @@ fn runs_by_loading(function: &str) -> bool {
     (name.starts_with("__") && name.ends_with("__") && name != "__main__" && name != "__enter__" && name != "__exit__")
         || matches!(
             name,
-            "forward" | "call" | "build" | "from_config" | "from_pretrained" | "load_context" | "_load_pyfunc" | "predict"
-                | "load_model" | "load" | "_load" | "initialize" | "setup" | "run" | "transform" | "fit" | "encode"
-                | "decode" | "tokenize" | "_tokenize" | "generate" | "post_init" | "_init_weights" | "model_fn" | "predict_fn"
-                | "input_fn" | "output_fn" | "preprocess" | "postprocess" | "handle" | "inference" | "init" | "install"
+            "forward"
+                | "call"
+                | "build"
+                | "from_config"
+                | "from_pretrained"
+                | "load_context"
+                | "_load_pyfunc"
+                | "predict"
+                | "load_model"
+                | "load"
+                | "_load"
+                | "initialize"
+                | "setup"
+                | "run"
+                | "transform"
+                | "fit"
+                | "encode"
+                | "decode"
+                | "tokenize"
+                | "_tokenize"
+                | "generate"
+                | "post_init"
+                | "_init_weights"
+                | "model_fn"
+                | "predict_fn"
+                | "input_fn"
+                | "output_fn"
+                | "preprocess"
+                | "postprocess"
+                | "handle"
+                | "inference"
+                | "init"
+                | "install"
         )
 }
 
 /// Judges what was seen in a source.
 #[must_use]
-pub fn judge(seen: &Seen, runs: Runs) -> Vec<Deed> {
+pub(crate) fn judge(seen: &Seen, runs: Runs) -> Vec<Deed> {
     let on_import = reached_on_import(seen);
     let mut deeds = Vec::new();
     let acts: Vec<Option<Act>> = seen.calls.iter().map(|call| act(&call.symbol)).collect();
@@ -180,7 +210,9 @@ pub fn judge(seen: &Seen, runs: Runs) -> Vec<Deed> {
     }
     for (name, line) in &seen.dunders {
         let weight = match name.as_str() {
-            "__subclasses__" | "__globals__" | "__builtins__" | "func_globals" | "f_builtins" | "f_globals" => Weight::Review,
+            "__subclasses__" | "__globals__" | "__builtins__" | "func_globals" | "f_builtins" | "f_globals" => {
+                Weight::Review
+            }
             "__code__" | "__import__" | "gi_frame" if runs == Runs::OnLoad => Weight::Review,
             _ => Weight::Note,
         };
@@ -215,7 +247,10 @@ fn handed_over(call: &Call) -> Option<Deed> {
     let given = call.arguments.iter().chain(call.named.iter().map(|(_, value)| value)).filter_map(Value::path);
     for path in given {
         // `Popen` in an annotation or `isinstance` is a type, not a deed.
-        if matches!(call.symbol.as_str(), "isinstance" | "issubclass" | "hasattr" | "type" | "getattr" | "Optional" | "Union") {
+        if matches!(
+            call.symbol.as_str(),
+            "isinstance" | "issubclass" | "hasattr" | "type" | "getattr" | "Optional" | "Union"
+        ) {
             return None;
         }
         let risky = matches!(act(path), Some(Act::Process | Act::Native))
@@ -235,13 +270,30 @@ fn handed_over(call: &Call) -> Option<Deed> {
 /// Secrets read and a connection made in one source.
 fn exfiltration(seen: &Seen, acts: &[Option<Act>]) -> Option<Deed> {
     let secret_path = |text: &str| {
-        [".ssh/", ".aws/", "/etc/passwd", "/etc/shadow", ".netrc", ".kube/config", ".git-credentials", ".docker/config", "Login Data", "id_rsa", ".env", "huggingface/token", ".bash_history"]
-            .iter()
-            .any(|part| text.contains(part))
+        [
+            ".ssh/",
+            ".aws/",
+            "/etc/passwd",
+            "/etc/shadow",
+            ".netrc",
+            ".kube/config",
+            ".git-credentials",
+            ".docker/config",
+            "Login Data",
+            "id_rsa",
+            ".env",
+            "huggingface/token",
+            ".bash_history",
+        ]
+        .iter()
+        .any(|part| text.contains(part))
     };
     let reads = seen.calls.iter().find(|call| {
         let texts = || call.arguments.iter().filter_map(Value::as_text);
-        let opens = is_builtin(&call.symbol, "open") || call.symbol.ends_with("Path") || call.symbol.ends_with("expanduser") || call.symbol.ends_with(".join");
+        let opens = is_builtin(&call.symbol, "open")
+            || call.symbol.ends_with("Path")
+            || call.symbol.ends_with("expanduser")
+            || call.symbol.ends_with(".join");
         opens && texts().any(|text| secret_path(&text))
     })?;
     let sends = seen.calls.iter().zip(acts).find(|(_, act)| matches!(act, Some(Act::Network)));
@@ -277,7 +329,7 @@ fn weigh(call: &Call, act: Act, early: bool, runs: Runs) -> Option<(Weight, Stri
             if safe {
                 return None;
             }
-            let remote = call.arguments.iter().any(|value| comes_from_outside(value));
+            let remote = call.arguments.iter().any(comes_from_outside);
             let weight = if remote { Weight::Block } else { Weight::Note };
             Some((weight, act.words().to_owned()))
         }
@@ -311,10 +363,14 @@ fn process(call: &Call, early: bool, runs: Runs) -> Option<(Weight, String)> {
 
 /// The command that a process call is given, as far as it is known.
 fn command_line(call: &Call) -> Option<String> {
-    let first = call.arguments.first().or_else(|| call.named.iter().find(|(name, _)| name == "args").map(|(_, value)| value))?;
+    let first = call
+        .arguments
+        .first()
+        .or_else(|| call.named.iter().find(|(name, _)| name == "args").map(|(_, value)| value))?;
     match first {
         Value::List(items) => {
-            let words: Vec<String> = items.iter().map(|item| item.as_text().unwrap_or_else(|| "…".to_owned())).collect();
+            let words: Vec<String> =
+                items.iter().map(|item| item.as_text().unwrap_or_else(|| "…".to_owned())).collect();
             (!words.is_empty() && words[0] != "…").then(|| words.join(" "))
         }
         Value::Symbol(path) if path.ends_with("sys.executable") => Some("python".to_owned()),
@@ -325,7 +381,8 @@ fn command_line(call: &Call) -> Option<String> {
 fn comes_from_outside(value: &Value) -> bool {
     let Some(path) = value.path() else { return false };
     let called = path.split("()").next().unwrap_or("");
-    path.contains("()") && (matches!(act(called), Some(Act::Network)) || decoder(called).is_some() || called.contains("marshal.loads"))
+    path.contains("()")
+        && (matches!(act(called), Some(Act::Network)) || decoder(called).is_some() || called.contains("marshal.loads"))
 }
 
 fn code(call: &Call, early: bool, runs: Runs) -> Option<(Weight, String)> {
@@ -377,7 +434,11 @@ fn network(call: &Call, early: bool, runs: Runs) -> Option<(Weight, String)> {
         Runs::OnLoad if early => Weight::Block,
         Runs::OnLoad => Weight::Review,
         Runs::Notebook => Weight::Note,
-        Runs::Beside if call.on_import && !matches!(call.symbol.rsplit('.').next(), Some("socket" | "gethostbyname")) => Weight::Review,
+        Runs::Beside
+            if call.on_import && !matches!(call.symbol.rsplit('.').next(), Some("socket" | "gethostbyname")) =>
+        {
+            Weight::Review
+        }
         Runs::Beside => Weight::Note,
     };
     Some((weight, Act::Network.words().to_owned()))
@@ -386,15 +447,35 @@ fn network(call: &Call, early: bool, runs: Runs) -> Option<(Weight, String)> {
 /// A numeric address outside the private and local ranges, or a place where data is dropped.
 fn is_suspicious_target(text: &str) -> bool {
     const DROPS: &[&str] = &[
-        "ngrok", "webhook.site", "requestbin", "pipedream.net", "burpcollaborator", "oastify", "interact.sh", "oast.",
-        "pastebin.com", "transfer.sh", "discord.com/api/webhooks", "discordapp.com/api/webhooks", "api.telegram.org",
-        ".onion", "hookbin", "beeceptor", "canarytokens", "dnslog", "ix.io", "0x0.st", "termbin", "serveo.net",
+        "ngrok",
+        "webhook.site",
+        "requestbin",
+        "pipedream.net",
+        "burpcollaborator",
+        "oastify",
+        "interact.sh",
+        "oast.",
+        "pastebin.com",
+        "transfer.sh",
+        "discord.com/api/webhooks",
+        "discordapp.com/api/webhooks",
+        "api.telegram.org",
+        ".onion",
+        "hookbin",
+        "beeceptor",
+        "canarytokens",
+        "dnslog",
+        "ix.io",
+        "0x0.st",
+        "termbin",
+        "serveo.net",
     ];
     let lower = text.to_ascii_lowercase();
     if DROPS.iter().any(|place| lower.contains(place)) {
         return true;
     }
-    let host = lower.split("://").nth(1).map_or(lower.as_str(), |rest| rest).split(['/', ':', '?']).next().unwrap_or("");
+    let host =
+        lower.split("://").nth(1).map_or(lower.as_str(), |rest| rest).split(['/', ':', '?']).next().unwrap_or("");
     let octets: Vec<u8> = host.split('.').filter_map(|part| part.parse().ok()).collect();
     octets.len() == 4 && host.split('.').count() == 4 && !matches!(octets[..], [127 | 0, ..])
 }
@@ -465,7 +546,10 @@ mod tests {
                 assert_eq!(worst(source, runs), Some(Weight::Block), "{runs:?}\n{source}");
             }
         }
-        assert_eq!(worst("import os\nclass M:\n  def forward(self, x):\n    eval(x)", Runs::OnLoad), Some(Weight::Block));
+        assert_eq!(
+            worst("import os\nclass M:\n  def forward(self, x):\n    eval(x)", Runs::OnLoad),
+            Some(Weight::Block)
+        );
     }
 
     #[test]

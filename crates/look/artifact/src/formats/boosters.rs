@@ -36,7 +36,9 @@ impl Format for CatBoost {
         }
         // Names and parameters stand in the FlatBuffer as text.
         let bytes = part.source.some(8, usize::try_from(size).unwrap_or(usize::MAX).min(text::BYTES_MAX))?;
-        for run in bytes.split(|byte| !(byte.is_ascii_graphic() || *byte == b' ')).filter(|run| run.len() > 24).take(2000) {
+        for run in
+            bytes.split(|byte| !(byte.is_ascii_graphic() || *byte == b' ')).filter(|run| run.len() > 24).take(2000)
+        {
             context.budget().steps(run.len() as u64)?;
             let value = String::from_utf8_lossy(run);
             if let Some(why) = super::safetensors::payload(&value) {

@@ -65,7 +65,9 @@ fn kind(part: &Part) -> Option<&'static str> {
         return Some(if signature.starts_with(b"PE") { "a Windows program or library (PE)" } else { "a DOS program" });
     }
     match head.get(..4)? {
-        [0xfe, 0xed, 0xfa, 0xce | 0xcf] | [0xce | 0xcf, 0xfa, 0xed, 0xfe] => Some("a macOS program or library (Mach-O)"),
+        [0xfe, 0xed, 0xfa, 0xce | 0xcf] | [0xce | 0xcf, 0xfa, 0xed, 0xfe] => {
+            Some("a macOS program or library (Mach-O)")
+        }
         // A Java class has a version where a fat binary counts its architectures.
         [0xca, 0xfe, 0xba, 0xbe] => {
             let count = u32::from_be_bytes(head.get(4..8)?.try_into().ok()?);
@@ -83,8 +85,8 @@ fn kind(part: &Part) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{scan, verdict_of};
     use crate::Verdict;
+    use crate::testing::{scan, verdict_of};
 
     #[test]
     fn programs_are_blocked() {
@@ -94,7 +96,15 @@ mod tests {
         pe[..2].copy_from_slice(b"MZ");
         pe[0x3c] = 0x80;
         pe[0x80..0x84].copy_from_slice(b"PE\0\0");
-        for bytes in [elf, pe, b"MZqFpD='\n".to_vec(), b"\xca\xfe\xba\xbe\0\0\0\x34abcdef".to_vec(), b"\xcf\xfa\xed\xfe\x07\0\0\x01".to_vec(), b"\x1bLua\x51".to_vec(), b"\0asm\x01\0\0\0".to_vec()] {
+        for bytes in [
+            elf,
+            pe,
+            b"MZqFpD='\n".to_vec(),
+            b"\xca\xfe\xba\xbe\0\0\0\x34abcdef".to_vec(),
+            b"\xcf\xfa\xed\xfe\x07\0\0\x01".to_vec(),
+            b"\x1bLua\x51".to_vec(),
+            b"\0asm\x01\0\0\0".to_vec(),
+        ] {
             assert_eq!(verdict_of(bytes), Verdict::Blocked);
         }
     }

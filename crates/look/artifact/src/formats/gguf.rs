@@ -118,7 +118,13 @@ fn string(key: &str, value: &str, context: &mut Context<'_>) {
     }
 }
 
-fn table(reader: &mut Reader, tensors: u64, alignment: u64, part: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
+fn table(
+    reader: &mut Reader,
+    tensors: u64,
+    alignment: u64,
+    part: &Part,
+    context: &mut Context<'_>,
+) -> Result<(), Unread> {
     let mut ranges = Vec::new();
     let mut unknown = false;
     for _ in 0..tensors {
@@ -136,7 +142,8 @@ fn table(reader: &mut Reader, tensors: u64, alignment: u64, part: &Part, context
         }
         let kind = reader.u32()?;
         let offset = reader.u64()?;
-        let bytes = elements.zip(block(kind)).and_then(|(elements, (per, bytes))| elements.div_ceil(per).checked_mul(bytes));
+        let bytes =
+            elements.zip(block(kind)).and_then(|(elements, (per, bytes))| elements.div_ceil(per).checked_mul(bytes));
         unknown |= block(kind).is_none();
         match (elements, bytes) {
             (None, _) => {
@@ -160,7 +167,10 @@ fn table(reader: &mut Reader, tensors: u64, alignment: u64, part: &Part, context
                 at = at.max(end);
             }
             _ => {
-                context.find(&LIES, format!("tensor `{name}`: {bytes} bytes at {offset} lie outside the {data} bytes of data"));
+                context.find(
+                    &LIES,
+                    format!("tensor `{name}`: {bytes} bytes at {offset} lie outside the {data} bytes of data"),
+                );
             }
         }
     }
@@ -258,7 +268,11 @@ impl Reader {
                 let at = self.tape.offset();
                 let len = self.count()?;
                 if len > self.tape.left() {
-                    context.find_at(&LIES, at, format!("a text of {len} bytes in a file with {} left", self.tape.left()));
+                    context.find_at(
+                        &LIES,
+                        at,
+                        format!("a text of {len} bytes in a file with {} left", self.tape.left()),
+                    );
                 }
                 return self.tape.skip("GGUF text", len);
             }
@@ -266,7 +280,13 @@ impl Reader {
                 let inner = self.u32()?;
                 let count = self.count()?;
                 let least = match inner {
-                    8 | 10..=12 => if inner == 8 && !self.wide { 4 } else { 8 },
+                    8 | 10..=12 => {
+                        if inner == 8 && !self.wide {
+                            4
+                        } else {
+                            8
+                        }
+                    }
                     2 | 3 => 2,
                     4..=6 => 4,
                     9 => 12,
@@ -302,8 +322,8 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     fn text(value: &str) -> Vec<u8> {
         [&(value.len() as u64).to_le_bytes()[..], value.as_bytes()].concat()

@@ -92,7 +92,14 @@ impl Format for MsgPack {
                         found.push((&OBJECT, 0, format!("`{}`: {why}", shown(&text, 120))));
                     }
                 }
-                Event::Text(key) if is_key && (key.starts_with("__reduce") || matches!(key.as_str(), "__pickle__" | "py/object" | "py/reduce" | "__class__" | "__module__")) => {
+                Event::Text(key)
+                    if is_key
+                        && (key.starts_with("__reduce")
+                            || matches!(
+                                key.as_str(),
+                                "__pickle__" | "py/object" | "py/reduce" | "__class__" | "__module__"
+                            )) =>
+                {
                     found.push((&OBJECT, 0, format!("the key `{}` makes an object", shown(&key, 60))));
                 }
                 _ => {}
@@ -115,13 +122,18 @@ impl Format for MsgPack {
 
 fn is_object(head: &[u8]) -> bool {
     let pickle = matches!(head, [0x80, 2..=5, ..]);
-    pickle || head.starts_with(b"\x7fELF") || head.starts_with(b"cos\n") || head.starts_with(b"cposix\n") || head.starts_with(b"c__builtin__") || head.starts_with(b"cbuiltins")
+    pickle
+        || head.starts_with(b"\x7fELF")
+        || head.starts_with(b"cos\n")
+        || head.starts_with(b"cposix\n")
+        || head.starts_with(b"c__builtin__")
+        || head.starts_with(b"cbuiltins")
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     #[test]
     fn weights_and_what_is_none() {
@@ -132,6 +144,9 @@ mod tests {
         assert_eq!(verdict_of(b"\x81\xa6params\xc4\x06\x80\x04abc.".to_vec()), Verdict::Blocked);
         assert_eq!(verdict_of([honest.clone(), vec![1; 20]].concat()), Verdict::Review);
         assert_eq!(verdict_of(honest[..honest.len() - 2].to_vec()), Verdict::Incomplete);
-        assert!(rules_of(b"\x81\xa4note\xd9\x1f__import__('os').system('touch')".to_vec()).contains(&"artifact.msgpack-object".to_owned()));
+        assert!(
+            rules_of(b"\x81\xa4note\xd9\x1f__import__('os').system('touch')".to_vec())
+                .contains(&"artifact.msgpack-object".to_owned())
+        );
     }
 }

@@ -125,7 +125,7 @@ impl Header {
         let Some(quoted) = descr.strip_prefix('\'') else {
             // A structured type: a list of fields. An object among them shows as its code.
             let end = descr.find("'fortran_order'").unwrap_or(descr.len());
-            let objects = descr[..end].split('\'').skip(1).step_by(2).any(|code| is_object(code));
+            let objects = descr[..end].split('\'').skip(1).step_by(2).any(is_object);
             return Some(Self { objects, bytes: None });
         };
         let code = &quoted[..quoted.find('\'')?];

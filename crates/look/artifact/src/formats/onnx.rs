@@ -98,9 +98,23 @@ const MODEL: [(u32, u8); 12] =
     [(1, 0), (2, 2), (3, 2), (4, 2), (5, 0), (6, 2), (7, 2), (8, 2), (14, 2), (20, 2), (25, 2), (26, 2)];
 
 const DOMAINS: &[&str] = &[
-    "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training", "com.microsoft",
-    "com.microsoft.nchwc", "com.microsoft.experimental", "com.microsoft.mlfeaturizers", "com.ms.internal.nhwc",
-    "com.microsoft.dml", "org.pytorch.aten", "org.pytorch._caffe2", "ai.onnx.contrib", "org.openvinotoolkit", "onnx.brevitas",
+    "",
+    "ai.onnx",
+    "ai.onnx.ml",
+    "ai.onnx.training",
+    "ai.onnx.preview",
+    "ai.onnx.preview.training",
+    "com.microsoft",
+    "com.microsoft.nchwc",
+    "com.microsoft.experimental",
+    "com.microsoft.mlfeaturizers",
+    "com.ms.internal.nhwc",
+    "com.microsoft.dml",
+    "org.pytorch.aten",
+    "org.pytorch._caffe2",
+    "ai.onnx.contrib",
+    "org.openvinotoolkit",
+    "onnx.brevitas",
     "qonnx.custom_op.general",
 ];
 
@@ -117,7 +131,10 @@ impl Format for Onnx {
     fn claim(&self, part: &Part) -> Claim {
         // Cheap first: the tag of one of a model's fields.
         let first = part.head.first().copied().unwrap_or(0);
-        if !MODEL.iter().any(|(number, kind)| (number << 3 | u32::from(*kind)) & 0xff == u32::from(first) || *number > 15) {
+        if !MODEL
+            .iter()
+            .any(|(number, kind)| (number << 3 | u32::from(*kind)) & 0xff == u32::from(first) || *number > 15)
+        {
             return Claim::No;
         }
         let Some(outline) = prefix(&part.source) else { return Claim::No };
@@ -159,9 +176,9 @@ fn prefix(source: &Source) -> Option<Vec<(u32, u8)>> {
             Ok(Some(field)) => {
                 let kind = match field.value {
                     Wire::Number(_) => 0,
-                    Wire::Eight(_) => 1,
+                    Wire::Eight => 1,
                     Wire::Bytes(_) => 2,
-                    Wire::Four(_) => 5,
+                    Wire::Four => 5,
                 };
                 out.push((field.number, kind));
             }
@@ -248,7 +265,12 @@ impl Walk {
                             }
                             (What::Graph, 15) | (What::Attribute, 22 | 23) => self.push(What::Sparse, &field),
                             (What::Graph, 10) => {
-                                free_text("graph doc_string", &field.text(TEXT_BYTES_MAX)?, TextKind::Metadata, context);
+                                free_text(
+                                    "graph doc_string",
+                                    &field.text(TEXT_BYTES_MAX)?,
+                                    TextKind::Metadata,
+                                    context,
+                                );
                             }
                             (What::Graph, 16) => metadata(&field, context)?,
                             (What::Attribute, 6 | 11) | (What::Training, 1 | 2) => self.push(What::Graph, &field),
@@ -381,7 +403,10 @@ impl Walk {
                 offset.unwrap_or(0).checked_add(length.unwrap_or(0)).is_none_or(|end| end > data.len())
             });
             if let Some((_, offset, length)) = lies {
-                context.find(&SIZE, format!("{length:?} bytes at {offset:?} of `{}`, which has {}", shown(&location, 120), data.len()));
+                context.find(
+                    &SIZE,
+                    format!("{length:?} bytes at {offset:?} of `{}`, which has {}", shown(&location, 120), data.len()),
+                );
             }
         }
         Ok(())
@@ -432,7 +457,18 @@ mod tests {
 
     fn tensor(location: &str) -> Vec<u8> {
         let entry = |key: &str, value: &str| bytes(13, &[text(1, key), text(2, value)].concat());
-        bytes(5, &[number(1, 4), number(2, 1), text(8, "w"), entry("location", location), entry("length", "16"), number(14, 1)].concat())
+        bytes(
+            5,
+            &[
+                number(1, 4),
+                number(2, 1),
+                text(8, "w"),
+                entry("location", location),
+                entry("length", "16"),
+                number(14, 1),
+            ]
+            .concat(),
+        )
     }
 
     fn model(graph: &[u8], more: &[u8]) -> Vec<u8> {
@@ -461,12 +497,24 @@ mod tests {
             (node("Evil", "com.attacker"), vec![], "artifact.custom-operator"),
             (node("PyOp", "ai.onnx.contrib"), vec![], "artifact.python-operator"),
             (node("Add", ""), bytes(25, &[text(1, "Add"), text(10, "")].concat()), "artifact.onnx-shadowed-operator"),
-            (node("Add", ""), bytes(14, &[text(1, "k"), text(2, "__import__('os').system('id')")].concat()), "artifact.metadata-payload"),
+            (
+                node("Add", ""),
+                bytes(14, &[text(1, "k"), text(2, "__import__('os').system('id')")].concat()),
+                "artifact.metadata-payload",
+            ),
         ] {
-            assert!(rules_of(model(&graph, &more)).contains(&rule.to_owned()), "{rule}: {:?}", rules_of(model(&graph, &more)));
+            assert!(
+                rules_of(model(&graph, &more)).contains(&rule.to_owned()),
+                "{rule}: {:?}",
+                rules_of(model(&graph, &more))
+            );
         }
         // An operator hidden in a branch of a branch.
-        let inner = bytes(1, &[text(4, "If"), bytes(5, &[text(1, "then_branch"), bytes(6, &node("Evil", "com.attacker"))].concat())].concat());
+        let inner = bytes(
+            1,
+            &[text(4, "If"), bytes(5, &[text(1, "then_branch"), bytes(6, &node("Evil", "com.attacker"))].concat())]
+                .concat(),
+        );
         let outer = bytes(1, &[text(4, "If"), bytes(5, &[text(1, "then_branch"), bytes(6, &inner)].concat())].concat());
         assert!(rules_of(model(&outer, b"")).contains(&"artifact.custom-operator".to_owned()));
         let short = model(&tensor("w.bin"), b"");

@@ -91,7 +91,10 @@ impl Format for PythonSource {
 
     fn scan(&self, part: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
         let name = part.name.as_deref().unwrap_or("");
-        let hook = matches!(name.rsplit('/').next(), Some("setup.py" | "conftest.py" | "sitecustomize.py" | "usercustomize.py" | "__init__.py"));
+        let hook = matches!(
+            name.rsplit('/').next(),
+            Some("setup.py" | "conftest.py" | "sitecustomize.py" | "usercustomize.py" | "__init__.py")
+        );
         source(part, if hook { Runs::OnLoad } else { Runs::Beside }, context)
     }
 }
@@ -197,11 +200,17 @@ mod tests {
     fn sources_are_known_by_content() {
         assert_eq!(scan(b"import os\n\ndef f():\n    return os.getcwd()\n".to_vec()).format, "python");
         assert_eq!(verdict_of(b"import os\n\ndef f():\n    return os.getcwd()\n".to_vec()), Verdict::Clean);
-        assert_eq!(verdict_of(b"exec(__import__('base64').b64decode('aW1wb3J0IG9zO29zLnN5c3RlbSgnaWQnKQ=='))".to_vec()), Verdict::Blocked);
+        assert_eq!(
+            verdict_of(b"exec(__import__('base64').b64decode('aW1wb3J0IG9zO29zLnN5c3RlbSgnaWQnKQ=='))".to_vec()),
+            Verdict::Blocked
+        );
         assert_eq!(verdict_of(b"import os\nos.system('touch x')\n".to_vec()), Verdict::Blocked);
         let prose = "We import the data from the warehouse. Please class the results by hand, and return them.\nDefinitely (see above).\n";
         assert!(!reads_as_python(prose, false));
-        assert!(!reads_as_python("# Model card\n\nUse it like this:\n\n```python\nimport torch\nmodel = load()\n```\n\nIt's good & cheap, isn't it?\n", false));
+        assert!(!reads_as_python(
+            "# Model card\n\nUse it like this:\n\n```python\nimport torch\nmodel = load()\n```\n\nIt's good & cheap, isn't it?\n",
+            false
+        ));
         assert!(!reads_as_python("torch==2.1\nnumpy>=1.2\n", false));
         assert!(!reads_as_python("name: x\nchannels:\n  - defaults\n", false));
     }

@@ -30,8 +30,14 @@ static UNSAFE_INDEX: Face = Face::new(
 
 /// Indexes that publishers of frameworks name.
 const INDEXES: &[&str] = &[
-    "https://pypi.org", "https://files.pythonhosted.org", "https://download.pytorch.org", "https://pypi.nvidia.com",
-    "https://pypi.ngc.nvidia.com", "https://data.pyg.org", "https://storage.googleapis.com/jax-releases", "https://test.pypi.org",
+    "https://pypi.org",
+    "https://files.pythonhosted.org",
+    "https://download.pytorch.org",
+    "https://pypi.nvidia.com",
+    "https://pypi.ngc.nvidia.com",
+    "https://data.pyg.org",
+    "https://storage.googleapis.com/jax-releases",
+    "https://test.pypi.org",
 ];
 
 static REQUIREMENT: LazyLock<Regex> = LazyLock::new(|| {
@@ -57,7 +63,9 @@ pub(super) fn line(place: &str, line: &str, context: &mut Context<'_>) {
         let host = host.rsplit('@').next().unwrap_or(host);
         let numeric = host.split('.').count() == 4 && host.split('.').all(|part| part.parse::<u8>().is_ok());
         let plain = lower.contains("http://") && !host.starts_with("localhost");
-        let drop = ["ngrok", "pastebin", "transfer.sh", "webhook", "discord", "onion", "oast", "burp"].iter().any(|name| host.contains(name));
+        let drop = ["ngrok", "pastebin", "transfer.sh", "webhook", "discord", "onion", "oast", "burp"]
+            .iter()
+            .any(|name| host.contains(name));
         if numeric || plain || drop {
             context.find(&UNSAFE_INDEX, format!("{place}: `{shown_line}`"));
         } else if !INDEXES.iter().any(|index| lower.contains(index)) {
@@ -66,10 +74,29 @@ pub(super) fn line(place: &str, line: &str, context: &mut Context<'_>) {
         return;
     }
     let option = lower.starts_with('-');
-    let known_option = ["-r ", "-c ", "--requirement", "--constraint", "--pre", "--prefer-binary", "--only-binary", "--no-binary", "--hash", "--no-deps", "--require-hashes", "-f ", "--find-links", "--no-index"]
-        .iter()
-        .any(|known| lower.starts_with(known));
-    let path = lower.contains("file:") || lower.starts_with(['.', '/']) || lower.starts_with("-e") || lower.starts_with("--editable") || lower.contains(" @ ");
+    let known_option = [
+        "-r ",
+        "-c ",
+        "--requirement",
+        "--constraint",
+        "--pre",
+        "--prefer-binary",
+        "--only-binary",
+        "--no-binary",
+        "--hash",
+        "--no-deps",
+        "--require-hashes",
+        "-f ",
+        "--find-links",
+        "--no-index",
+    ]
+    .iter()
+    .any(|known| lower.starts_with(known));
+    let path = lower.contains("file:")
+        || lower.starts_with(['.', '/'])
+        || lower.starts_with("-e")
+        || lower.starts_with("--editable")
+        || lower.contains(" @ ");
     if path || (option && !known_option) {
         context.find(&DOUBTFUL, format!("{place}: `{shown_line}`"));
     }
@@ -97,7 +124,8 @@ impl Format for Requirements {
         let (mut named, mut others) = (0usize, 0usize);
         for line in lines.by_ref().take(200) {
             let option = line.starts_with('-') && line.len() > 1;
-            let address = line.starts_with("git+") || line.contains(" @ ") || (line.contains("://") && !line.contains(' '));
+            let address =
+                line.starts_with("git+") || line.contains(" @ ") || (line.contains("://") && !line.contains(' '));
             if REQUIREMENT.is_match(line) || option || address {
                 named += 1;
             } else {
@@ -161,7 +189,17 @@ impl Format for Toml {
             }
             let key = entry.split('=').next().unwrap_or("").trim();
             match key {
-                "backend-path" | "cmdclass" | "build-backend" if !entry.contains("setuptools.build_meta") && !entry.contains("hatchling") && !entry.contains("poetry") && !entry.contains("flit") && !entry.contains("pdm") && !entry.contains("maturin") && !entry.contains("scikit_build") && !entry.contains("mesonpy") && !entry.contains("uv_build") => {
+                "backend-path" | "cmdclass" | "build-backend"
+                    if !entry.contains("setuptools.build_meta")
+                        && !entry.contains("hatchling")
+                        && !entry.contains("poetry")
+                        && !entry.contains("flit")
+                        && !entry.contains("pdm")
+                        && !entry.contains("maturin")
+                        && !entry.contains("scikit_build")
+                        && !entry.contains("mesonpy")
+                        && !entry.contains("uv_build") =>
+                {
                     context.find(&DOUBTFUL, format!("{place}: `{}`", shown(entry, 200)));
                 }
                 _ => {}
@@ -170,12 +208,24 @@ impl Format for Toml {
                 context.find(&HOOK, format!("{place}: {why}")).explain(&shown(entry, 600));
             }
             let opens = entry.ends_with('[');
-            let names = ["dependencies", "requires", "install_requires", "setup_requires", "packages", "dev-packages", "source"]
-                .iter()
-                .any(|word| key == *word || section.ends_with(word));
+            let names = [
+                "dependencies",
+                "requires",
+                "install_requires",
+                "setup_requires",
+                "packages",
+                "dev-packages",
+                "source",
+            ]
+            .iter()
+            .any(|word| key == *word || section.ends_with(word));
             if names || list {
                 for quoted in entry.split(['"', '\'']).skip(1).step_by(2) {
-                    if quoted.contains("://") || quoted.starts_with("git+") || quoted.contains(" @ ") || quoted.starts_with("file:") {
+                    if quoted.contains("://")
+                        || quoted.starts_with("git+")
+                        || quoted.contains(" @ ")
+                        || quoted.starts_with("file:")
+                    {
                         line(&place, quoted, context);
                     }
                 }
@@ -188,23 +238,37 @@ impl Format for Toml {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     #[test]
     fn requirements() {
         for (source, verdict) in [
-            ("torch==2.1.0\nnumpy>=1.2,<2\ntransformers[torch]~=4.30 ; python_version >= '3.8'\n# note\n-r base.txt\n", Verdict::Clean),
+            (
+                "torch==2.1.0\nnumpy>=1.2,<2\ntransformers[torch]~=4.30 ; python_version >= '3.8'\n# note\n-r base.txt\n",
+                Verdict::Clean,
+            ),
             ("--extra-index-url https://download.pytorch.org/whl/cu118\ntorch\n", Verdict::Clean),
             ("--index-url http://a.example/simple\ntorch\n", Verdict::Blocked),
             ("torch\nhttps://192.0.2.7/x.whl\n", Verdict::Blocked),
             ("torch\ngit+https://github.com/someone/thing@main\n", Verdict::Review),
             ("torch\n--extra-index-url https://packages.a.example/simple\n", Verdict::Review),
-            ("[project]\nname = \"x\"\ndependencies = [\n  \"torch\",\n  \"y @ http://a.example/y.whl\",\n]\n", Verdict::Blocked),
-            ("[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n\n[project]\nname = \"x\"\n", Verdict::Clean),
+            (
+                "[project]\nname = \"x\"\ndependencies = [\n  \"torch\",\n  \"y @ http://a.example/y.whl\",\n]\n",
+                Verdict::Blocked,
+            ),
+            (
+                "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n\n[project]\nname = \"x\"\n",
+                Verdict::Clean,
+            ),
             ("[build-system]\nrequires = []\nbuild-backend = \"evil\"\nbackend-path = [\".\"]\n", Verdict::Review),
         ] {
-            assert_eq!(verdict_of(source.as_bytes().to_vec()), verdict, "{source}: {:?}", rules_of(source.as_bytes().to_vec()));
+            assert_eq!(
+                verdict_of(source.as_bytes().to_vec()),
+                verdict,
+                "{source}: {:?}",
+                rules_of(source.as_bytes().to_vec())
+            );
         }
     }
 }

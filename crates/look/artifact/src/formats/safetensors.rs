@@ -138,7 +138,12 @@ fn bits(dtype: &str) -> Option<u64> {
 }
 
 fn numbers(entry: &Json, key: &str) -> Option<Vec<u64>> {
-    entry.get(key)?.list().iter().map(|item| if let Json::Number(number) = item { number.parse().ok() } else { None }).collect()
+    entry
+        .get(key)?
+        .list()
+        .iter()
+        .map(|item| if let Json::Number(number) = item { number.parse().ok() } else { None })
+        .collect()
 }
 
 fn tensor(name: &str, entry: &Json, context: &mut Context<'_>, ranges: &mut Vec<(u64, u64, String)>) {
@@ -154,14 +159,19 @@ fn tensor(name: &str, entry: &Json, context: &mut Context<'_>, ranges: &mut Vec<
         return;
     };
     let elements = shape.iter().try_fold(1u64, |product, size| product.checked_mul(*size));
-    let wanted = elements.zip(bits(dtype)).and_then(|(elements, bits)| elements.checked_mul(bits)).map(|bits| bits.div_ceil(8));
+    let wanted =
+        elements.zip(bits(dtype)).and_then(|(elements, bits)| elements.checked_mul(bits)).map(|bits| bits.div_ceil(8));
     match (bits(dtype), wanted) {
         (None, _) => {
             context.find_at(&HEADER, 8, format!("`{name}` has the unknown type `{}`", shown(dtype, 40)));
         }
         (Some(_), Some(wanted)) if end.checked_sub(start) == Some(wanted) => {}
         _ => {
-            context.find_at(&LIES, 8, format!("`{name}`: bytes {start} to {end} do not hold {dtype} of shape {shape:?}"));
+            context.find_at(
+                &LIES,
+                8,
+                format!("`{name}`: bytes {start} to {end} do not hold {dtype} of shape {shape:?}"),
+            );
         }
     }
     ranges.push((start, end, name));
@@ -231,10 +241,19 @@ pub(super) fn payload(text: &str) -> Option<String> {
     }
     // A pickle or an executable behind base64.
     use base64::Engine;
-    let plain = trimmed.len() > 16 && trimmed.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n'));
-    let bytes = plain.then(|| base64::engine::general_purpose::STANDARD.decode(trimmed.replace('\n', "")).ok()).flatten()?;
-    let magic: &[(&[u8], &str)] =
-        &[(b"\x80\x02", "a pickle"), (b"\x80\x03", "a pickle"), (b"\x80\x04", "a pickle"), (b"\x80\x05", "a pickle"), (b"\x7fELF", "an executable"), (b"MZ", "an executable"), (b"PK\x03\x04", "an archive")];
+    let plain = trimmed.len() > 16
+        && trimmed.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n'));
+    let bytes =
+        plain.then(|| base64::engine::general_purpose::STANDARD.decode(trimmed.replace('\n', "")).ok()).flatten()?;
+    let magic: &[(&[u8], &str)] = &[
+        (b"\x80\x02", "a pickle"),
+        (b"\x80\x03", "a pickle"),
+        (b"\x80\x04", "a pickle"),
+        (b"\x80\x05", "a pickle"),
+        (b"\x7fELF", "an executable"),
+        (b"MZ", "an executable"),
+        (b"PK\x03\x04", "an archive"),
+    ];
     magic.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, what)| format!("{what} in base64"))
 }
 
@@ -264,8 +283,8 @@ pub(super) fn free_text(name: &str, text: &str, kind: TextKind, context: &mut Co
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     fn file(header: &str, data: usize) -> Vec<u8> {
         [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![7; data]].concat()
@@ -282,13 +301,21 @@ mod tests {
     fn lies_are_found() {
         let range = "artifact.safetensors-range";
         for (header, data, rule) in [
-            (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12, range),
+            (
+                r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
+                12,
+                range,
+            ),
             (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,16]}}"#, 16, range),
             (r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#, 8, range),
             (r#"{"a":{"dtype":"F32","shape":[18446744073709551615,4],"data_offsets":[0,16]}}"#, 16, range),
             (r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 100, "artifact.safetensors-hidden-data"),
             (r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[50,54]}}"#, 54, "artifact.safetensors-hidden-data"),
-            (r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 4, "artifact.safetensors-header"),
+            (
+                r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#,
+                4,
+                "artifact.safetensors-header",
+            ),
             (r#"{"a":{"dtype":"Q8","shape":[4],"data_offsets":[0,4]}}"#, 4, "artifact.safetensors-header"),
             (r#"{"__metadata__":{"x":"__import__('os').system('id')"}}"#, 0, "artifact.metadata-payload"),
             (r#"{"__metadata__":{"x":"<script>alert(1)</script>"}}"#, 0, "artifact.metadata-payload"),

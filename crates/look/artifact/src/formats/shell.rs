@@ -78,8 +78,8 @@ impl Format for ShellScript {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::verdict_of;
     use crate::Verdict;
+    use crate::testing::verdict_of;
 
     #[test]
     fn scripts() {

@@ -219,10 +219,12 @@ fn shape(part: &Part) -> Option<What> {
             Err(_) => break,
         }
     }
-    let inner = |number: u32| seen.iter().find_map(|(found, value)| match value {
-        Wire::Bytes(source) if *found == number => Some(source.clone()),
-        _ => None,
-    });
+    let inner = |number: u32| {
+        seen.iter().find_map(|(found, value)| match value {
+            Wire::Bytes(source) if *found == number => Some(source.clone()),
+            _ => None,
+        })
+    };
     let version = seen.iter().find_map(|(number, value)| match value {
         Wire::Number(value) if *number == 1 => Some(*value),
         _ => None,
@@ -242,7 +244,11 @@ fn shape(part: &Part) -> Option<What> {
         }
     }
     // A graph of functions alone.
-    inner(2).and_then(|library| first_bytes(&library, 1)).and_then(|function| first_bytes(&function, 3)).filter(is_node).map(|_| What::Graph)
+    inner(2)
+        .and_then(|library| first_bytes(&library, 1))
+        .and_then(|function| first_bytes(&function, 3))
+        .filter(is_node)
+        .map(|_| What::Graph)
 }
 
 fn first_bytes(source: &Source, number: u32) -> Option<Source> {
@@ -287,12 +293,19 @@ fn is_text_graph(head: &[u8]) -> bool {
         return false;
     }
     let head = text::decode(head);
-    let lines: Vec<&str> = head.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).take(40).collect();
+    let lines: Vec<&str> =
+        head.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).take(40).collect();
     let begins = lines.first().is_some_and(|line| {
         let line = line.replace(' ', "");
-        ["node{", "library{", "saved_model_schema_version:", "meta_graphs{", "graph_def{", "meta_info_def{"].iter().any(|word| line.starts_with(word))
+        ["node{", "library{", "saved_model_schema_version:", "meta_graphs{", "graph_def{", "meta_info_def{"]
+            .iter()
+            .any(|word| line.starts_with(word))
     });
-    begins && (head.contains("op:") || head.contains("graph_def") || head.contains("meta_info_def") || head.contains("schema_version"))
+    begins
+        && (head.contains("op:")
+            || head.contains("graph_def")
+            || head.contains("meta_info_def")
+            || head.contains("schema_version"))
 }
 
 /// The text form: every `op: "…"`, wherever it stands.
@@ -337,13 +350,18 @@ mod tests {
         assert_eq!(verdict_of(graph.clone()), Verdict::Clean);
         assert_eq!(verdict_of(saved(&graph)), Verdict::Clean);
         assert_eq!(scan(saved(&graph)).format, "savedmodel");
-        assert_eq!(verdict_of(b"node {\n  name: \"a\"\n  op: \"Placeholder\"\n}\nversions {\n}\n".to_vec()), Verdict::Clean);
+        assert_eq!(
+            verdict_of(b"node {\n  name: \"a\"\n  op: \"Placeholder\"\n}\nversions {\n}\n".to_vec()),
+            Verdict::Clean
+        );
     }
 
     #[test]
     fn dangerous_operators_are_found_wherever_they_stand() {
         let rule = "artifact.tensorflow-operator".to_owned();
-        for op in ["ReadFile", "WriteFile", "PyFunc", "EagerPyFunc", "PyFuncStateless", "MatchingFiles", "ImmutableConst"] {
+        for op in
+            ["ReadFile", "WriteFile", "PyFunc", "EagerPyFunc", "PyFuncStateless", "MatchingFiles", "ImmutableConst"]
+        {
             assert!(rules_of(saved(&bytes(1, &node(op)))).contains(&rule), "{op}");
             let function = bytes(2, &bytes(1, &[bytes(1, &field(1, "f")), bytes(3, &node(op))].concat()));
             let graph = [bytes(1, &node("Placeholder")), function].concat();

@@ -54,9 +54,9 @@ impl Format for TensorRt {
         while tape.fill(1 << 16)? >= 8 {
             let window = tape.buffered();
             context.budget().steps(window.len() as u64 / 16)?;
-            let found = window.windows(7).position(|bytes| {
-                bytes.starts_with(b"\x7fELF\x02\x01\x01") || bytes.starts_with(b"MZ\x90\0\x03\0\0")
-            });
+            let found = window
+                .windows(7)
+                .position(|bytes| bytes.starts_with(b"\x7fELF\x02\x01\x01") || bytes.starts_with(b"MZ\x90\0\x03\0\0"));
             if let Some(at) = found {
                 let offset = tape.offset() + at as u64;
                 context.find_at(&LIBRARY, offset, "an executable within the engine");
@@ -72,12 +72,15 @@ impl Format for TensorRt {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::verdict_of;
     use crate::Verdict;
+    use crate::testing::verdict_of;
 
     #[test]
     fn engines_are_opaque_and_libraries_are_seen() {
         assert_eq!(verdict_of([&b"ftrt"[..], &[0; 500]].concat()), Verdict::Review);
-        assert_eq!(verdict_of([&b"ftrt"[..], &[1; 100_000], b"\x7fELF\x02\x01\x01", &[0; 100]].concat()), Verdict::Blocked);
+        assert_eq!(
+            verdict_of([&b"ftrt"[..], &[1; 100_000], b"\x7fELF\x02\x01\x01", &[0; 100]].concat()),
+            Verdict::Blocked
+        );
     }
 }

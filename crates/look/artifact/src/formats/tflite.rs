@@ -38,12 +38,43 @@ static LIES: Face = Face::new(
 
 /// Custom operators that ship with TensorFlow Lite, MediaPipe or the Edge TPU runtime.
 const KNOWN: &[&str] = &[
-    "TFLite_Detection_PostProcess", "edgetpu-custom-op", "Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D",
-    "Mfcc", "AudioSpectrogram", "NumericVerify", "TFSentencepieceTokenizeOp", "TFSentencepieceDetokenizeOp", "RandomStandardNormal",
-    "RandomUniform", "Multinomial", "HashTable", "HashTableLookup", "NGrams", "TFLiteNgrams", "TFText>WhitespaceTokenizeWithOffsetsV2",
-    "TFText>FastWordpieceTokenizeWithOffsets", "TFSSTableRaggedTensorToTensor", "RaggedTensorToTensor", "Aggregate", "TransformTensorBilinear",
-    "TransformLandmarks", "Landmarks2TransformMatrix", "TFLite_Transpose_Conv", "Relu1", "L2Pool2D", "Perception_Audio_Decoder",
-    "PerceptionPostProcess", "ethos-u", "SignalRfft", "SignalWindow", "SignalFilterBank", "SignalEnergy", "SignalFramer", "SignalStacker",
+    "TFLite_Detection_PostProcess",
+    "edgetpu-custom-op",
+    "Convolution2DTransposeBias",
+    "MaxPoolingWithArgmax2D",
+    "MaxUnpooling2D",
+    "Mfcc",
+    "AudioSpectrogram",
+    "NumericVerify",
+    "TFSentencepieceTokenizeOp",
+    "TFSentencepieceDetokenizeOp",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "Multinomial",
+    "HashTable",
+    "HashTableLookup",
+    "NGrams",
+    "TFLiteNgrams",
+    "TFText>WhitespaceTokenizeWithOffsetsV2",
+    "TFText>FastWordpieceTokenizeWithOffsets",
+    "TFSSTableRaggedTensorToTensor",
+    "RaggedTensorToTensor",
+    "Aggregate",
+    "TransformTensorBilinear",
+    "TransformLandmarks",
+    "Landmarks2TransformMatrix",
+    "TFLite_Transpose_Conv",
+    "Relu1",
+    "L2Pool2D",
+    "Perception_Audio_Decoder",
+    "PerceptionPostProcess",
+    "ethos-u",
+    "SignalRfft",
+    "SignalWindow",
+    "SignalFilterBank",
+    "SignalEnergy",
+    "SignalFramer",
+    "SignalStacker",
 ];
 
 /// The format.
@@ -55,9 +86,8 @@ impl Format for TfLite {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        static RULES: std::sync::LazyLock<Vec<&'static Face>> = std::sync::LazyLock::new(|| {
-            vec![&LIES, &CUSTOM, trailing_face(), metadata_face()]
-        });
+        static RULES: std::sync::LazyLock<Vec<&'static Face>> =
+            std::sync::LazyLock::new(|| vec![&LIES, &CUSTOM, trailing_face(), metadata_face()]);
         &RULES
     }
 
@@ -178,8 +208,8 @@ fn custom(name: &str, context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     /// A model with one custom operator of that name: root table, its vtable, one operator code.
     fn model(name: &str) -> Vec<u8> {
@@ -206,7 +236,12 @@ mod tests {
 
     #[test]
     fn operators_and_tails() {
-        assert_eq!(verdict_of(model("TFLite_Detection_PostProcess")), Verdict::Clean, "{:?}", rules_of(model("TFLite_Detection_PostProcess")));
+        assert_eq!(
+            verdict_of(model("TFLite_Detection_PostProcess")),
+            Verdict::Clean,
+            "{:?}",
+            rules_of(model("TFLite_Detection_PostProcess"))
+        );
         assert_eq!(verdict_of(model("FlexRelu")), Verdict::Clean);
         assert_eq!(verdict_of(model("FlexWriteFile")), Verdict::Blocked);
         assert_eq!(verdict_of(model("FlexPyFunc")), Verdict::Blocked);

@@ -1,12 +1,12 @@
 //! Universal Binary JSON (<https://ubjson.org>), XGBoost's default: walked without being kept.
 
+use crate::Limit;
 use crate::context::Context;
 use crate::face::Face;
 use crate::format::{Claim, Format};
 use crate::part::{Kind, Part, TextKind};
 use crate::source::Tape;
 use crate::unread::Unread;
-use crate::Limit;
 
 use super::gguf::trailing_face;
 use super::safetensors::{free_text, metadata_face};
@@ -37,7 +37,8 @@ impl Format for UbJson {
             _ => return Claim::No,
         };
         let key = part.head.get(length.1..length.1 + length.0);
-        let named = key.is_some_and(|key| !key.is_empty() && key.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'));
+        let named = key
+            .is_some_and(|key| !key.is_empty() && key.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'));
         if named { Claim::Yes } else { Claim::No }
     }
 
@@ -193,8 +194,8 @@ fn size(kind: u8) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     #[test]
     fn objects_are_walked() {

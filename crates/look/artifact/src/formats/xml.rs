@@ -75,7 +75,9 @@ impl Format for Xml {
         }
         // HTML and prose that begins with a tag are documents.
         let root = xml::root_name(&part.head).unwrap_or_default();
-        if root.eq_ignore_ascii_case("html") || matches!(root.as_str(), "div" | "p" | "h1" | "center" | "img" | "br" | "details") {
+        if root.eq_ignore_ascii_case("html")
+            || matches!(root.as_str(), "div" | "p" | "h1" | "center" | "img" | "br" | "details")
+        {
             return Claim::No;
         }
         Claim::Perhaps
@@ -101,7 +103,13 @@ impl Format for Xml {
                     if depth == 0 {
                         is_pmml = name == "PMML";
                         is_net = name == "net";
-                        context.name_it(if is_pmml { "pmml" } else if is_net { "openvino" } else { "xml" });
+                        context.name_it(if is_pmml {
+                            "pmml"
+                        } else if is_net {
+                            "openvino"
+                        } else {
+                            "xml"
+                        });
                     }
                     element(&name, &prefix, &attributes, at, is_pmml, is_net, context);
                     depth += 1;
@@ -118,10 +126,13 @@ impl Format for Xml {
                     let inside = open.last().map_or("", String::as_str);
                     // Tables of numbers are not read as programs.
                     let words = text.bytes().filter(u8::is_ascii_alphabetic).count();
-                    if words > 8 && (text.contains('(') || text.contains('<') || text.contains('|'))
+                    if words > 8
+                        && (text.contains('(') || text.contains('<') || text.contains('|'))
                         && let Some(why) = payload(&text)
                     {
-                        context.find_at(metadata_face(), at, format!("text of `{}`: {why}", shown(inside, 60))).explain(&shown(&text, 600));
+                        context
+                            .find_at(metadata_face(), at, format!("text of `{}`: {why}", shown(inside, 60)))
+                            .explain(&shown(&text, 600));
                     }
                 }
             }
@@ -140,47 +151,88 @@ fn doctype(text: &str, at: u64, context: &mut Context<'_>) {
     let upper = text.to_ascii_uppercase();
     if upper.contains("<!ENTITY") || upper.contains("%") && upper.contains('[') {
         context.find_at(&ENTITY, at, format!("`{}`", shown(text, 200)));
-    } else if upper.contains("SYSTEM") || (upper.contains("PUBLIC") && !upper.contains("APPLE.COM/DTD") && !upper.contains("W3.ORG")) {
+    } else if upper.contains("SYSTEM")
+        || (upper.contains("PUBLIC") && !upper.contains("APPLE.COM/DTD") && !upper.contains("W3.ORG"))
+    {
         context.find_at(&DOCTYPE, at, format!("`{}`", shown(text, 200)));
     }
 }
 
-fn element(name: &str, prefix: &str, attributes: &[(String, String)], at: u64, is_pmml: bool, is_net: bool, context: &mut Context<'_>) {
+fn element(
+    name: &str,
+    prefix: &str,
+    attributes: &[(String, String)],
+    at: u64,
+    is_pmml: bool,
+    is_net: bool,
+    context: &mut Context<'_>,
+) {
     let attribute = |wanted: &str| attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let lower = name.to_ascii_lowercase();
     let includes = lower == "include" && (prefix.starts_with("xi") || attribute("href").is_some());
-    let script = matches!(lower.as_str(), "script" | "object" | "iframe" | "applet" | "stylesheet" | "transform") && !(is_net && lower == "transform") && !is_pmml
+    let script = matches!(lower.as_str(), "script" | "object" | "iframe" | "applet" | "stylesheet" | "transform")
+        && !(is_net && lower == "transform")
+        && !is_pmml
         || lower == "script";
     if includes || script {
         context.find_at(&INCLUDE, at, format!("element `{}`", shown(name, 80)));
     }
     // Objects that Java's and .NET's XML readers make.
-    if matches!(lower.as_str(), "void" | "java" | "objectdataprovider" | "resourcedictionary") && (attribute("class").is_some() || attribute("method").is_some() || attribute("MethodName").is_some() || attribute("version").is_some() && lower == "java") {
+    if matches!(lower.as_str(), "void" | "java" | "objectdataprovider" | "resourcedictionary")
+        && (attribute("class").is_some()
+            || attribute("method").is_some()
+            || attribute("MethodName").is_some()
+            || attribute("version").is_some() && lower == "java")
+    {
         context.find_at(&INCLUDE, at, format!("element `{}` makes objects", shown(name, 80)));
     }
     if is_pmml && name == "Apply" {
         let function = attribute("function").unwrap_or("");
         if function.contains('.') || function.contains(':') && !function.starts_with("x-") {
-            let grave = ["java.lang.", "javax.script", "Runtime", "ProcessBuilder", "ScriptEngine", "groovy", "nashorn"].iter().any(|part| function.contains(part));
+            let grave =
+                ["java.lang.", "javax.script", "Runtime", "ProcessBuilder", "ScriptEngine", "groovy", "nashorn"]
+                    .iter()
+                    .any(|part| function.contains(part));
             context.find_at(if grave { &INCLUDE } else { &FUNCTION }, at, format!("`{}`", shown(function, 120)));
         }
     }
     if is_net && name == "layer" {
         let version = attribute("version").unwrap_or("opset1");
-        let known = version.starts_with("opset") || matches!(version, "experimental" | "util" | "ie_internal_opset" | "type_relaxed_opset" | "gpu_opset" | "SnippetsOpset") || version.is_empty();
+        let known = version.starts_with("opset")
+            || matches!(
+                version,
+                "experimental" | "util" | "ie_internal_opset" | "type_relaxed_opset" | "gpu_opset" | "SnippetsOpset"
+            )
+            || version.is_empty();
         if !known {
-            context.find_at(&onnx::CUSTOM, at, format!("layer `{}` of `{}`", shown(attribute("type").unwrap_or(""), 80), shown(version, 80)));
+            context.find_at(
+                &onnx::CUSTOM,
+                at,
+                format!("layer `{}` of `{}`", shown(attribute("type").unwrap_or(""), 80), shown(version, 80)),
+            );
         }
     }
     for (key, value) in attributes {
-        let location = matches!(key.as_str(), "path" | "file" | "weights" | "weights_path" | "library" | "extension" | "location" | "source");
-        if is_net && name != "net" && location && onnx::strays(value).is_some() && !matches!(name, "weights_path" | "model_path") {
+        let location = matches!(
+            key.as_str(),
+            "path" | "file" | "weights" | "weights_path" | "library" | "extension" | "location" | "source"
+        );
+        if is_net
+            && name != "net"
+            && location
+            && onnx::strays(value).is_some()
+            && !matches!(name, "weights_path" | "model_path")
+        {
             context.find_at(&onnx::PATH, at, format!("`{key}` of `{}` is `{}`", shown(name, 60), shown(value, 120)));
         }
-        if value.len() > 12 && value.contains('(') && value.len() < 100_000
+        if value.len() > 12
+            && value.contains('(')
+            && value.len() < 100_000
             && let Some(why) = payload(value)
         {
-            context.find_at(metadata_face(), at, format!("`{}` of `{}`: {why}", shown(key, 60), shown(name, 60))).explain(&shown(value, 600));
+            context
+                .find_at(metadata_face(), at, format!("`{}` of `{}`: {why}", shown(key, 60), shown(name, 60)))
+                .explain(&shown(value, 600));
         }
     }
 }
@@ -197,8 +249,8 @@ fn weights(part: &Part, context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, scan, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, scan, verdict_of};
 
     fn pmml(inner: &str) -> Vec<u8> {
         format!("<?xml version=\"1.0\"?><PMML xmlns=\"http://www.dmg.org/PMML-4_4\" version=\"4.4\"><Header copyright=\"x\"><Extension name=\"a\" value=\"b\"/></Header>{inner}</PMML>").into_bytes()
@@ -206,7 +258,10 @@ mod tests {
 
     #[test]
     fn honest_models_are_clean() {
-        assert_eq!(verdict_of(pmml("<TreeModel functionName=\"classification\"><Node score=\"1\"><True/></Node></TreeModel>")), Verdict::Clean);
+        assert_eq!(
+            verdict_of(pmml("<TreeModel functionName=\"classification\"><Node score=\"1\"><True/></Node></TreeModel>")),
+            Verdict::Clean
+        );
         assert_eq!(scan(pmml("")).format, "pmml");
         let net = "<?xml version=\"1.0\"?><net name=\"m\" version=\"11\"><layers><layer id=\"0\" name=\"x\" type=\"Parameter\" version=\"opset1\"><data shape=\"1,4\"/></layer></layers></net>";
         assert_eq!(verdict_of(net.as_bytes().to_vec()), Verdict::Clean);
@@ -216,19 +271,37 @@ mod tests {
     #[test]
     fn hostile_models_are_found() {
         for (bytes, rule) in [
-            (b"<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><PMML>&e;</PMML>".to_vec(), "artifact.xml-entity"),
-            (b"<!DOCTYPE x [<!ENTITY % p SYSTEM \"http://a.example/x.dtd\"> %p;]><PMML/>".to_vec(), "artifact.xml-entity"),
+            (
+                b"<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><PMML>&e;</PMML>"
+                    .to_vec(),
+                "artifact.xml-entity",
+            ),
+            (
+                b"<!DOCTYPE x [<!ENTITY % p SYSTEM \"http://a.example/x.dtd\"> %p;]><PMML/>".to_vec(),
+                "artifact.xml-entity",
+            ),
             (b"<!DOCTYPE x SYSTEM \"http://a.example/x.dtd\"><PMML/>".to_vec(), "artifact.xml-external-type"),
-            (pmml("<xi:include xmlns:xi=\"http://www.w3.org/2001/XInclude\" href=\"file:///etc/passwd\"/>"), "artifact.xml-include"),
-            (pmml("<Extension name=\"s\"><script>java.lang.Runtime.getRuntime().exec('id')</script></Extension>"), "artifact.xml-include"),
+            (
+                pmml("<xi:include xmlns:xi=\"http://www.w3.org/2001/XInclude\" href=\"file:///etc/passwd\"/>"),
+                "artifact.xml-include",
+            ),
+            (
+                pmml("<Extension name=\"s\"><script>java.lang.Runtime.getRuntime().exec('id')</script></Extension>"),
+                "artifact.xml-include",
+            ),
             (pmml("<Extension name=\"s\" value=\"__import__('os').system('id')\"/>"), "artifact.metadata-payload"),
             (pmml("<Apply function=\"com.attacker.Function\"/>"), "artifact.pmml-foreign-function"),
             (pmml("<Apply function=\"java.lang.Runtime.exec\"/>"), "artifact.xml-include"),
-            (b"<net version=\"11\"><layers><layer id=\"0\" type=\"Evil\" version=\"extension\"/></layers></net>".to_vec(), "artifact.custom-operator"),
+            (
+                b"<net version=\"11\"><layers><layer id=\"0\" type=\"Evil\" version=\"extension\"/></layers></net>"
+                    .to_vec(),
+                "artifact.custom-operator",
+            ),
         ] {
             assert!(rules_of(bytes.clone()).contains(&rule.to_owned()), "{rule}: {:?}", rules_of(bytes));
         }
-        let wide: Vec<u8> = "\u{feff}<!DOCTYPE x [<!ENTITY e \"x\">]><PMML/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let wide: Vec<u8> =
+            "\u{feff}<!DOCTYPE x [<!ENTITY e \"x\">]><PMML/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(verdict_of(wide), Verdict::Blocked);
         assert_eq!(verdict_of(b"<PMML><a>".to_vec()), Verdict::Incomplete);
     }

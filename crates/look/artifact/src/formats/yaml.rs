@@ -113,7 +113,10 @@ impl Format for Yaml {
         match stream.stop {
             Some((line, why)) => {
                 // A reader of another library may go on: its tags are looked for in the raw text.
-                for (number, line) in (1..).zip(source.lines()).filter(|(_, line)| line.contains("!!python/") || line.contains(":python/")) {
+                for (number, line) in (1..)
+                    .zip(source.lines())
+                    .filter(|(_, line)| line.contains("!!python/") || line.contains(":python/"))
+                {
                     context.find(&TAG, format!("line {number}: `{}`", shown(line.trim(), 160)));
                 }
                 Err(Unread::malformed(format!("YAML in line {line} ({why})"), 0))
@@ -132,7 +135,8 @@ fn reads_as_yaml(head: &str) -> bool {
     // A model card has front matter and then prose.
     if head.starts_with("---") {
         let closing = lines.clone().skip(1).position(|line| line.trim_end() == "---");
-        if closing.is_some_and(|at| head.lines().skip(at + 2).any(|line| line.starts_with('#') || line.contains(". "))) {
+        if closing.is_some_and(|at| head.lines().skip(at + 2).any(|line| line.starts_with('#') || line.contains(". ")))
+        {
             return false;
         }
     }
@@ -149,7 +153,11 @@ fn reads_as_yaml(head: &str) -> bool {
         let item = trimmed.strip_prefix("- ").unwrap_or(trimmed);
         block = trimmed.starts_with("- ");
         let key = item.split_once(':').filter(|(key, rest)| {
-            (rest.is_empty() || rest.starts_with(' ')) && !key.is_empty() && key.len() < 80 && !key.contains(['(', ';', '=', '{', '<']) && key.split_whitespace().count() <= 3
+            (rest.is_empty() || rest.starts_with(' '))
+                && !key.is_empty()
+                && key.len() < 80
+                && !key.contains(['(', ';', '=', '{', '<'])
+                && key.split_whitespace().count() <= 3
         });
         if key.is_some() || block {
             keys += 1;
@@ -164,17 +172,72 @@ fn judge_tag(tag: &Tag, context: &mut Context<'_>) {
     let lower = tag.name.to_ascii_lowercase();
     let named = tag.name.split_once(':').map_or("", |_| tag.name.rsplit(':').next().unwrap_or(""));
     let detail = format!("line {}: `{}`", tag.line, shown(&tag.name, 160));
-    let language = ["python/", "ruby/", "javax.", "java.", "com.sun.", "org.", "perl/", "php/", "!js/", "clr"].iter().any(|part| lower.contains(part));
+    let language = ["python/", "ruby/", "javax.", "java.", "com.sun.", "org.", "perl/", "php/", "!js/", "clr"]
+        .iter()
+        .any(|part| lower.contains(part));
     if !language {
         return;
     }
-    let calls = ["object/apply", "object/new", "python/name", "python/module", "ruby/", "javax.", "java.", "com.sun.", "js/function"].iter().any(|part| lower.contains(part));
-    let plain = ["python/tuple", "python/str", "python/unicode", "python/int", "python/long", "python/float", "python/bool", "python/none", "python/complex", "python/list", "python/dict", "python/bytes"]
-        .iter()
-        .any(|part| lower.ends_with(part));
+    let calls = [
+        "object/apply",
+        "object/new",
+        "python/name",
+        "python/module",
+        "ruby/",
+        "javax.",
+        "java.",
+        "com.sun.",
+        "js/function",
+    ]
+    .iter()
+    .any(|part| lower.contains(part));
+    let plain = [
+        "python/tuple",
+        "python/str",
+        "python/unicode",
+        "python/int",
+        "python/long",
+        "python/float",
+        "python/bool",
+        "python/none",
+        "python/complex",
+        "python/list",
+        "python/dict",
+        "python/bytes",
+    ]
+    .iter()
+    .any(|part| lower.ends_with(part));
     let top = named.split('.').next().unwrap_or("");
-    let known = ["torch", "numpy", "collections", "omegaconf", "pathlib", "datetime", "argparse", "easydict", "yacs", "pytorch_lightning", "lightning", "sklearn", "transformers", "detectron2", "enum"].contains(&top);
-    let grave = act(named).is_some() || is_grave_module(top) && !known || top == "builtins" && !matches!(named, "builtins.tuple" | "builtins.set" | "builtins.list" | "builtins.dict" | "builtins.object" | "builtins.slice");
+    let known = [
+        "torch",
+        "numpy",
+        "collections",
+        "omegaconf",
+        "pathlib",
+        "datetime",
+        "argparse",
+        "easydict",
+        "yacs",
+        "pytorch_lightning",
+        "lightning",
+        "sklearn",
+        "transformers",
+        "detectron2",
+        "enum",
+    ]
+    .contains(&top);
+    let grave = act(named).is_some()
+        || is_grave_module(top) && !known
+        || top == "builtins"
+            && !matches!(
+                named,
+                "builtins.tuple"
+                    | "builtins.set"
+                    | "builtins.list"
+                    | "builtins.dict"
+                    | "builtins.object"
+                    | "builtins.slice"
+            );
     if plain || (known && !grave) {
         context.find(&HARMLESS_TAG, detail);
     } else if grave || calls {
@@ -196,7 +259,8 @@ fn mlflow(document: &Json, part: &Part, context: &mut Context<'_>) {
                     context.find(&CODE, format!("`{flavour}` runs `{}`", shown(file, 120)));
                     module(file, part, context);
                 }
-                "data" | "model_path" | "pickled_model" | "python_model" | "saved_model_dir" | "model_data" | "cloudpickle_path" | "save_path" | "model_binary" | "onnx_model" => {
+                "data" | "model_path" | "pickled_model" | "python_model" | "saved_model_dir" | "model_data"
+                | "cloudpickle_path" | "save_path" | "model_binary" | "onnx_model" => {
                     if let Some(why) = onnx::strays(value).filter(|_| value != "null") {
                         context.find(&LOADER, format!("`{flavour}`: `{key}` is `{}`: {why}", shown(value, 120)));
                     }
@@ -236,9 +300,19 @@ fn folder(value: &str, part: &Part, context: &mut Context<'_>) {
         return;
     }
     let Some(members) = &part.members else { return };
-    let prefix = part.name.as_deref().and_then(|name| name.rsplit_once('/')).map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let prefix = part
+        .name
+        .as_deref()
+        .and_then(|name| name.rsplit_once('/'))
+        .map_or(String::new(), |(folder, _)| format!("{folder}/"));
     let inside = format!("{prefix}{}/", value.trim_end_matches('/'));
-    let files: Vec<String> = members.list().iter().map(|member| member.name.to_string()).filter(|name| name.starts_with(&inside) && name.ends_with(".py")).take(2000).collect();
+    let files: Vec<String> = members
+        .list()
+        .iter()
+        .map(|member| member.name.to_string())
+        .filter(|name| name.starts_with(&inside) && name.ends_with(".py"))
+        .take(2000)
+        .collect();
     if !files.is_empty() {
         context.find(&CODE, format!("{} files of Python under `{}`", files.len(), shown(value, 120)));
     }
@@ -279,7 +353,12 @@ mod tests {
             "channels:\n- conda-forge\ndependencies:\n- python=3.11\n- pip<=24\n- pip:\n  - mlflow==2.9\n  - scikit-learn==1.3\nname: mlflow-env\n",
             "a: &x [1, 2]\nb: *x\n",
         ] {
-            assert_eq!(verdict_of(source.as_bytes().to_vec()), Verdict::Clean, "{source}: {:?}", rules_of(source.as_bytes().to_vec()));
+            assert_eq!(
+                verdict_of(source.as_bytes().to_vec()),
+                Verdict::Clean,
+                "{source}: {:?}",
+                rules_of(source.as_bytes().to_vec())
+            );
         }
         assert!(!reads_as_yaml("---\nlicense: mit\n---\n# Model card\nThis is it.\n"));
         assert!(!reads_as_yaml("def f():\n    x: int = 3\n"));
@@ -297,10 +376,18 @@ mod tests {
             ("model:\n  _target_: os.system\n  command: id\n", Verdict::Blocked),
             ("flavors:\n  python_function:\n    loader_module: os\n", Verdict::Blocked),
             ("flavors:\n  python_function:\n    loader_module: my_loader\n", Verdict::Review),
-            ("flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n    model_path: ../../secret.pkl\n", Verdict::Blocked),
+            (
+                "flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n    model_path: ../../secret.pkl\n",
+                Verdict::Blocked,
+            ),
             ("dependencies:\n- pip:\n  - http://192.0.2.1/x.whl\n", Verdict::Blocked),
         ] {
-            assert_eq!(verdict_of(source.as_bytes().to_vec()), verdict, "{source}: {:?}", rules_of(source.as_bytes().to_vec()));
+            assert_eq!(
+                verdict_of(source.as_bytes().to_vec()),
+                verdict,
+                "{source}: {:?}",
+                rules_of(source.as_bytes().to_vec())
+            );
         }
         let bomb = (0..30).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, i| {
             format!("{text}a{}: &a{} [*a{i}, *a{i}, *a{i}, *a{i}, *a{i}, *a{i}, *a{i}, *a{i}]\n", i + 1, i + 1)

@@ -13,7 +13,7 @@ use crate::face::Face;
 use crate::finding::Verdict;
 use crate::format::{Claim, Format};
 use crate::formats::tar::{DUPLICATE, SPECIAL, TRAVERSAL, is_header, leads_out};
-use crate::part::{Kind, Member, Members, Part};
+use crate::part::{Kind, Member, Members, Oddity, Part};
 use crate::refs;
 use crate::source::Source;
 use crate::unread::Unread;
@@ -216,7 +216,7 @@ impl Members for Packed {
     }
 
     /// Flags and checksums do not decide what is scanned: torch's reader ignores both.
-    fn open_noting(&self, name: &str) -> Result<(Source, Option<(&'static Face, String)>), Unread> {
+    fn open_noting(&self, name: &str) -> Result<(Source, Option<Oddity>), Unread> {
         let index = self.list.binary_search_by(|member| (*member.name).cmp(name));
         let entry = &self.entries[index.map_err(|_| Unread::malformed(format!("member `{name}`"), 0))?];
         let (stored, start) = entry::data(&self.source, entry)?;

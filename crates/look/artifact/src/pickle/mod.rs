@@ -132,10 +132,8 @@ pub(crate) fn is_pickle(source: &Source, knowledge: &Knowledge, budget: &Budget)
         let named = machine.names.all().iter().any(importable);
         named || reader.tape.left() == 0 || reader.padding_from(reader.tape.offset())?
     };
-    Ok(called && machine.breaks.is_empty()
-        || called && end != End::Stop
-        || computed && called
-        || whole && machine.breaks.is_empty())
+    let unbroken = machine.breaks.is_empty();
+    Ok(called && (unbroken || end != End::Stop || computed) || whole && unbroken)
 }
 
 /// Whether Python could import a name so spelt.

@@ -8,7 +8,7 @@ use crate::unread::Unread;
 
 /// A table: where it and its vtable lie.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub(crate) struct Table {
     source: Source,
     at: u64,
     vtable: u64,
@@ -30,7 +30,7 @@ impl Table {
     ///
     /// # Errors
     /// When it lies outside the bytes.
-    pub fn root(source: &Source) -> Result<Self, Unread> {
+    pub(crate) fn root(source: &Source) -> Result<Self, Unread> {
         Self::at(source, u32_at(source, 0)?)
     }
 
@@ -45,7 +45,7 @@ impl Table {
 
     /// Where the table lies.
     #[must_use]
-    pub fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.at
     }
 
@@ -63,7 +63,7 @@ impl Table {
     ///
     /// # Errors
     /// When it lies outside the bytes.
-    pub fn byte(&self, index: u64) -> Result<u8, Unread> {
+    pub(crate) fn byte(&self, index: u64) -> Result<u8, Unread> {
         match self.field(index)? {
             Some(at) => Ok(self.source.exactly("flatbuffer byte", at, 1)?[0]),
             None => Ok(0),
@@ -74,7 +74,7 @@ impl Table {
     ///
     /// # Errors
     /// When it lies outside the bytes.
-    pub fn int(&self, index: u64) -> Result<i32, Unread> {
+    pub(crate) fn int(&self, index: u64) -> Result<i32, Unread> {
         match self.field(index)? {
             Some(at) => {
                 let bytes = self.source.exactly("flatbuffer number", at, 4)?;
@@ -88,7 +88,7 @@ impl Table {
     ///
     /// # Errors
     /// When it lies outside the bytes.
-    pub fn long(&self, index: u64) -> Result<u64, Unread> {
+    pub(crate) fn long(&self, index: u64) -> Result<u64, Unread> {
         match self.field(index)? {
             Some(at) => {
                 let bytes = self.source.exactly("flatbuffer number", at, 8)?;
@@ -109,7 +109,7 @@ impl Table {
     ///
     /// # Errors
     /// When they do not fit into the bytes.
-    pub fn vector(&self, index: u64, element_bytes: u64) -> Result<Option<(u64, u64)>, Unread> {
+    pub(crate) fn vector(&self, index: u64, element_bytes: u64) -> Result<Option<(u64, u64)>, Unread> {
         let Some(at) = self.follow(index)? else { return Ok(None) };
         let count = u32_at(&self.source, at)?;
         let left = self.source.len().saturating_sub(at + 4);
@@ -124,7 +124,7 @@ impl Table {
     ///
     /// # Errors
     /// When it does not fit into the bytes.
-    pub fn text(&self, index: u64, bytes_max: usize) -> Result<Option<String>, Unread> {
+    pub(crate) fn text(&self, index: u64, bytes_max: usize) -> Result<Option<String>, Unread> {
         let Some((at, count)) = self.vector(index, 1)? else { return Ok(None) };
         let bytes = self.source.some(at, usize::try_from(count).unwrap_or(usize::MAX).min(bytes_max))?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
@@ -134,7 +134,7 @@ impl Table {
     ///
     /// # Errors
     /// When there are more, or one lies outside the bytes.
-    pub fn tables(&self, index: u64, max: u64) -> Result<Vec<Table>, Unread> {
+    pub(crate) fn tables(&self, index: u64, max: u64) -> Result<Vec<Table>, Unread> {
         let Some((at, count)) = self.vector(index, 4)? else { return Ok(Vec::new()) };
         if count > max {
             return Err(Unread::Limit(crate::Limit::Within("tables of a flatbuffer vector")));

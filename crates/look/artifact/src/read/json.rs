@@ -20,7 +20,7 @@ const NUMBERS_KEPT: usize = 64;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Json {
+pub(crate) enum Json {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -38,7 +38,7 @@ pub enum Json {
 impl Json {
     /// The member of that name; of several the last, as Python takes it.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Json> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Json> {
         match self {
             Self::Map(pairs) => pairs.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value),
             _ => None,
@@ -46,43 +46,43 @@ impl Json {
     }
 
     /// All members of that name.
-    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Json> {
+    pub(crate) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Json> {
         self.pairs().iter().filter(move |(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// The string.
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
     /// The elements; none of what is no array.
     #[must_use]
-    pub fn list(&self) -> &[Json] {
+    pub(crate) fn list(&self) -> &[Json] {
         if let Self::List(items) = self { items } else { &[] }
     }
 
     /// The members; none of what is no object.
     #[must_use]
-    pub fn pairs(&self) -> &[(String, Json)] {
+    pub(crate) fn pairs(&self) -> &[(String, Json)] {
         if let Self::Map(pairs) = self { pairs } else { &[] }
     }
 
     /// Whether all these members are there.
     #[must_use]
-    pub fn has(&self, keys: &[&str]) -> bool {
+    pub(crate) fn has(&self, keys: &[&str]) -> bool {
         keys.iter().all(|key| self.get(key).is_some())
     }
 
     /// The string of the member of that name.
     #[must_use]
-    pub fn text_of(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text_of(&self, key: &str) -> Option<&str> {
         self.get(key).and_then(Self::text)
     }
 
     /// Every value below and this one, parents first, each with its path (`layers[0].config`).
     #[must_use]
-    pub fn walk(&self) -> Vec<(String, &Json)> {
+    pub(crate) fn walk(&self) -> Vec<(String, &Json)> {
         let mut out = Vec::new();
         let mut open = vec![(String::new(), self)];
         while let Some((path, value)) = open.pop() {
@@ -114,20 +114,20 @@ impl Json {
 
 /// A document and how far it was read.
 #[derive(Debug)]
-pub struct Document {
+pub(crate) struct Document {
     /// The value.
-    pub value: Json,
+    pub(crate) value: Json,
     /// Where the value ends: bytes behind it belong to nobody.
-    pub end: u64,
+    pub(crate) end: u64,
     /// A key stood twice in one object: readers differ on which counts.
-    pub doubles: Vec<String>,
+    pub(crate) doubles: Vec<String>,
     /// More values than are kept.
-    pub cut: bool,
+    pub(crate) cut: bool,
 }
 
 /// Whether the bytes begin as a JSON object does: `{` and then a key or `}`.
 #[must_use]
-pub fn begins_object(head: &[u8]) -> bool {
+pub(crate) fn begins_object(head: &[u8]) -> bool {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let mut rest = head.iter().filter(|byte| !byte.is_ascii_whitespace());
     rest.next() == Some(&b'{') && matches!(rest.next(), Some(b'"' | b'}'))
@@ -135,29 +135,28 @@ pub fn begins_object(head: &[u8]) -> bool {
 
 /// Whether the bytes begin as a JSON array does.
 #[must_use]
-pub fn begins_list(head: &[u8]) -> bool {
+pub(crate) fn begins_list(head: &[u8]) -> bool {
     let mut rest = head.iter().filter(|byte| !byte.is_ascii_whitespace());
-    rest.next() == Some(&b'[')
-        && matches!(rest.next(), Some(b'"' | b'{' | b'[' | b']' | b'-' | b'0'..=b'9'))
+    rest.next() == Some(&b'[') && matches!(rest.next(), Some(b'"' | b'{' | b'[' | b']' | b'-' | b'0'..=b'9'))
 }
 
 /// Reads one document from the beginning of `source`.
 ///
 /// # Errors
 /// When it is no JSON, or deeper than any reader goes.
-pub fn read(source: &Source, budget: &Budget) -> Result<Document, Unread> {
+pub(crate) fn read(source: &Source, budget: &Budget) -> Result<Document, Unread> {
     Documents::new(source, budget)?.next()?.ok_or_else(|| Unread::malformed("JSON value", 0))
 }
 
 /// Documents one after the other, as JSON Lines has them.
-pub struct Documents<'a>(Reader<'a>);
+pub(crate) struct Documents<'a>(Reader<'a>);
 
 impl<'a> Documents<'a> {
     /// At the beginning of `source`.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn new(source: &Source, budget: &'a Budget) -> Result<Self, Unread> {
+    pub(crate) fn new(source: &Source, budget: &'a Budget) -> Result<Self, Unread> {
         let tape = Tape::new(source.clone());
         let mut reader = Reader { tape, budget, nodes: 0, bytes: 0, doubles: Vec::new(), cut: false };
         if reader.peek()? == Some(0xef) {
@@ -170,7 +169,7 @@ impl<'a> Documents<'a> {
     ///
     /// # Errors
     /// As [`read`].
-    pub fn next(&mut self) -> Result<Option<Document>, Unread> {
+    pub(crate) fn next(&mut self) -> Result<Option<Document>, Unread> {
         if self.0.blanks()?.is_none() {
             return Ok(None);
         }
@@ -181,14 +180,6 @@ impl<'a> Documents<'a> {
         let doubles = std::mem::take(&mut self.0.doubles);
         Ok(Some(Document { value, end, doubles, cut: std::mem::take(&mut self.0.cut) }))
     }
-}
-
-/// Reads a document from memory.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_text(text: &str, budget: &Budget) -> Result<Document, Unread> {
-    read(&Source::memory(text.as_bytes().to_vec()), budget)
 }
 
 struct Reader<'a> {
@@ -447,7 +438,7 @@ mod tests {
     use crate::Limits;
 
     fn parse(text: &str) -> Result<Document, Unread> {
-        read_text(text, &Budget::new(Limits::default()))
+        read(&Source::memory(text.as_bytes().to_vec()), &Budget::new(Limits::default()))
     }
 
     #[test]

@@ -3,22 +3,24 @@
 //! The layout of a code object changed with Python 2.7, 3.0, 3.8 and 3.11 and is not written down in the
 //! bytes, so each is tried and the one that comes out even is taken.
 
+use std::rc::Rc;
+
 /// Nested tuples and functions that a compiler makes stay far below.
 const DEPTH_MAX: u32 = 60;
 /// Objects of one code constant.
 const OBJECTS_MAX: u32 = 200_000;
 /// Code objects beyond this size are programs, not layers.
-pub const BYTES_MAX: usize = 4 << 20;
+pub(crate) const BYTES_MAX: usize = 4 << 20;
 
 /// What a code object and all code nested in it mention.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Code {
+pub(crate) struct Code {
     /// Names of globals, attributes and imported modules.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// Text and bytes constants.
-    pub constants: Vec<String>,
+    pub(crate) constants: Vec<String>,
     /// How many code objects.
-    pub count: u32,
+    pub(crate) count: u32,
 }
 
 /// How a code object's fields lie.
@@ -32,7 +34,7 @@ struct Layout {
     tail: usize,
     /// Which of the objects holds the names.
     names: usize,
-    /// Counts of two bytes, as Python 1 and 2.2 wrote: never met, so not here.
+    /// Whether constants may be slices, as from Python 3.14 on.
     slice: bool,
 }
 
@@ -49,7 +51,7 @@ const LAYOUTS: [Layout; 4] = [
 
 /// Reads a marshalled code object; nothing when no Python would.
 #[must_use]
-pub fn code(bytes: &[u8]) -> Option<Code> {
+pub(crate) fn code(bytes: &[u8]) -> Option<Code> {
     if bytes.len() > BYTES_MAX {
         return None;
     }
@@ -62,8 +64,9 @@ pub fn code(bytes: &[u8]) -> Option<Code> {
 
 #[derive(Clone, Debug)]
 enum Object {
-    Text(String),
-    Many(Vec<Object>),
+    Text(Rc<str>),
+    /// Items, and how many levels of them there are: references could stack them without end.
+    Many(Rc<[Object]>, u32),
     Other,
 }
 
@@ -99,7 +102,7 @@ impl Reader<'_> {
 
     fn text(&mut self, count: usize) -> Option<Object> {
         let bytes = self.take(count)?;
-        Some(Object::Text(String::from_utf8_lossy(bytes).into_owned()))
+        Some(Object::Text(String::from_utf8_lossy(bytes).into()))
     }
 
     fn object(&mut self, depth: u32) -> Option<Object> {
@@ -113,10 +116,7 @@ impl Reader<'_> {
             self.refs.len() - 1
         });
         let object = self.body(tag & 0x7f, depth)?;
-        if let Some(slot) = slot
-            && let Object::Text(_) = &object
-        {
-            // Only names are asked for by reference later; copying tuples would multiply.
+        if let Some(slot) = slot {
             self.refs[slot] = object.clone();
         }
         Some(object)
@@ -162,7 +162,7 @@ impl Reader<'_> {
                     items.push(self.object(depth + 1)?);
                 }
                 self.at += 1;
-                Some(Object::Many(items))
+                held(items)
             }
             b':' if self.layout.slice => self.many(3, depth),
             b'c' => self.code_object(depth),
@@ -179,7 +179,7 @@ impl Reader<'_> {
         for _ in 0..count {
             items.push(self.object(depth + 1)?);
         }
-        Some(Object::Many(items))
+        held(items)
     }
 
     fn code_object(&mut self, depth: u32) -> Option<Object> {
@@ -195,8 +195,8 @@ impl Reader<'_> {
             match (index, object) {
                 (0, Object::Text(_)) => {}
                 (0, _) => return None,
-                (1, constants) => self.keep_constants(constants),
-                (index, names) if index == layout.names => self.keep_names(names)?,
+                (1, constants) => self.keep_constants(&constants)?,
+                (index, names) if index == layout.names => self.keep_names(&names)?,
                 _ => {}
             }
         }
@@ -208,37 +208,71 @@ impl Reader<'_> {
         Some(Object::Other)
     }
 
-    fn keep_names(&mut self, object: Object) -> Option<()> {
-        let Object::Many(items) = object else { return None };
-        for item in items {
+    fn keep_names(&mut self, object: &Object) -> Option<()> {
+        let Object::Many(items, _) = object else { return None };
+        for item in &**items {
             match item {
-                Object::Text(name) => self.code.names.push(name),
+                Object::Text(name) => self.code.names.push(name.to_string()),
                 _ => return None,
             }
         }
         Some(())
     }
 
-    fn keep_constants(&mut self, object: Object) {
+    fn keep_constants(&mut self, object: &Object) -> Option<()> {
         let mut open = vec![object];
         while let Some(next) = open.pop() {
+            // Tuples by reference count each time: few bytes could stand for very many.
+            self.objects += 1;
+            if self.objects > OBJECTS_MAX {
+                return None;
+            }
             match next {
-                Object::Text(text) => self.code.constants.push(text),
-                Object::Many(items) => open.extend(items),
+                Object::Text(text) => self.code.constants.push(text.to_string()),
+                Object::Many(items, _) => open.extend(&**items),
                 Object::Other => {}
             }
         }
+        Some(())
     }
+}
+
+fn held(items: Vec<Object>) -> Option<Object> {
+    let below = items.iter().map(|item| if let Object::Many(_, depth) = item { *depth } else { 0 }).max();
+    let depth = below.unwrap_or(0) + 1;
+    (depth <= DEPTH_MAX).then(|| Object::Many(items.into(), depth))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// `compile("import os\nos.system('id')", "f", "exec")` of Python 3.11, made by `marshal.dumps`.
-    const PYTHON_3_11: &str = "e300000000000000000000000003000000000000000f3c0000009700640064016c005a00020065006a010000000000000000640\
-                               2a6010000ab0100000000000000000100640153002903e9000000004eda0269642902da026f73da0673797374656da900f300\
-                               000000da0166fa083c6d6f64756c653e7209000000010000007318000000f003010101d800090880008880098e09900489";
+    /// What genuine Pythons wrote, see `testdata/make.py`: version, name, bytes.
+    fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+        let lines = include_str!("../../testdata/marshal.txt").lines();
+        lines
+            .map(|line| {
+                let mut cells = line.split(' ');
+                let (version, name) = (cells.next().unwrap(), cells.next().unwrap());
+                (version, name, hex::decode(cells.next().unwrap()).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_python_is_read() {
+        for (version, name, bytes) in samples() {
+            let code = code(&bytes).unwrap_or_else(|| panic!("{name} of {version}"));
+            match name {
+                "hostile" => {
+                    assert_eq!(code.names, ["os", "system"], "{version}");
+                    assert!(code.constants.iter().any(|text| text == "echo harmless"), "{version}");
+                }
+                "arithmetic" => assert_eq!((code.names, code.count), (vec!["f".to_owned()], 2), "{version}"),
+                _ => assert!(code.names.iter().any(|name| name == "range"), "{version}: {code:?}"),
+            }
+        }
+    }
 
     #[test]
     fn nonsense_is_refused() {
@@ -246,11 +280,20 @@ mod tests {
             assert_eq!(code(bytes), None);
         }
         assert_eq!(code(&b"([".repeat(10_000)), None);
-        // Cut anywhere it neither panics nor claims to have read.
-        let whole: String = PYTHON_3_11.split_whitespace().collect();
-        let bytes: Vec<u8> = (0..whole.len() / 2).filter_map(|i| u8::from_str_radix(&whole[i * 2..i * 2 + 2], 16).ok()).collect();
-        for end in 0..bytes.len() / 2 {
-            assert_eq!(code(&bytes[..end]), None);
+        // Each tuple holds the one before twice: 2^40 texts if they were all copied.
+        let mut many = b"\xa9\x01N".to_vec();
+        for index in 0..40u32 {
+            many.extend(b"\xa9\x02r");
+            many.extend(index.to_le_bytes());
+            many.push(b'r');
+            many.extend(index.to_le_bytes());
+        }
+        assert_eq!(code(&[b"\xa9\x29".to_vec(), many].concat()), None);
+        // Cut anywhere, nothing is claimed to have been read.
+        for (version, name, bytes) in samples() {
+            for end in 0..bytes.len() {
+                assert_eq!(code(&bytes[..end]), None, "{name} of {version} cut at {end}");
+            }
         }
     }
 }

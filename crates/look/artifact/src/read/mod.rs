@@ -1,10 +1,10 @@
 //! Readers without rules: bytes in, structure out, bounded in memory, depth and time on any input.
 
-pub mod flatbuffer;
-pub mod json;
-pub mod marshal;
-pub mod msgpack;
-pub mod protobuf;
-pub mod text;
-pub mod xml;
-pub mod yaml;
+pub(crate) mod flatbuffer;
+pub(crate) mod json;
+pub(crate) mod marshal;
+pub(crate) mod msgpack;
+pub(crate) mod protobuf;
+pub(crate) mod text;
+pub(crate) mod xml;
+pub(crate) mod yaml;

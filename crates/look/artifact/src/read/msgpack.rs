@@ -14,7 +14,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// What comes next in the stream.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub(crate) enum Event {
     /// nil, booleans and numbers.
     Scalar,
     /// Text, cut to a megabyte.
@@ -33,7 +33,7 @@ pub enum Event {
 ///
 /// # Errors
 /// When it is no MessagePack, too deep, or `see` says so.
-pub fn walk(
+pub(crate) fn walk(
     source: &Source,
     budget: &Budget,
     mut see: impl FnMut(usize, bool, Event) -> Result<(), Unread>,
@@ -60,7 +60,12 @@ pub fn walk(
         if let Some(inner) = inner {
             // Each element takes a byte: a count beyond the rest is a lie.
             if inner.0 > tape.left() {
-                return Err(Unread::Truncated { what: "msgpack container", at: tape.offset(), wanted: inner.0, left: tape.left() });
+                return Err(Unread::Truncated {
+                    what: "msgpack container",
+                    at: tape.offset(),
+                    wanted: inner.0,
+                    left: tape.left(),
+                });
             }
             if open.len() >= DEPTH_MAX {
                 return Err(Unread::Limit(Limit::Within("nesting in msgpack")));

@@ -8,46 +8,40 @@ use crate::unread::Unread;
 
 /// What stands behind a field's tag.
 #[derive(Clone, Debug)]
-pub enum Wire {
+pub(crate) enum Wire {
     /// Varint (wire type 0).
     Number(u64),
-    /// Eight bytes (type 1).
-    Eight([u8; 8]),
+    /// Eight bytes (type 1): a number that no rule asks for.
+    Eight,
     /// Length-delimited (type 2): text, bytes, packed numbers or a message.
     Bytes(Source),
-    /// Four bytes (type 5).
-    Four([u8; 4]),
+    /// Four bytes (type 5), the same.
+    Four,
 }
 
 /// A field.
 #[derive(Clone, Debug)]
-pub struct Field {
+pub(crate) struct Field {
     /// Its number.
-    pub number: u32,
+    pub(crate) number: u32,
     /// Its value.
-    pub value: Wire,
+    pub(crate) value: Wire,
     /// Where its tag begins in the message.
-    pub offset: u64,
+    pub(crate) offset: u64,
 }
 
 impl Field {
     /// The bytes of a length-delimited field.
     #[must_use]
-    pub fn bytes(&self) -> Option<&Source> {
+    pub(crate) fn bytes(&self) -> Option<&Source> {
         if let Wire::Bytes(source) = &self.value { Some(source) } else { None }
-    }
-
-    /// The number of a varint field.
-    #[must_use]
-    pub fn integer(&self) -> Option<u64> {
-        if let Wire::Number(number) = self.value { Some(number) } else { None }
     }
 
     /// The text of a length-delimited field, cut to `bytes_max`.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn text(&self, bytes_max: usize) -> Result<String, Unread> {
+    pub(crate) fn text(&self, bytes_max: usize) -> Result<String, Unread> {
         match &self.value {
             Wire::Bytes(source) => Ok(String::from_utf8_lossy(&source.head(bytes_max)?).into_owned()),
             _ => Ok(String::new()),
@@ -57,28 +51,22 @@ impl Field {
 
 /// Reads the fields of a message in order.
 #[derive(Debug)]
-pub struct Message {
+pub(crate) struct Message {
     tape: Tape,
 }
 
 impl Message {
     /// The message that fills `source`.
     #[must_use]
-    pub fn new(source: &Source) -> Self {
+    pub(crate) fn new(source: &Source) -> Self {
         Self { tape: Tape::new(source.clone()) }
-    }
-
-    /// Where the next field begins.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.tape.offset()
     }
 
     /// The next field; none at the end.
     ///
     /// # Errors
     /// When a tag or a length is impossible.
-    pub fn next(&mut self) -> Result<Option<Field>, Unread> {
+    pub(crate) fn next(&mut self) -> Result<Option<Field>, Unread> {
         let offset = self.tape.offset();
         if self.tape.left() == 0 {
             return Ok(None);
@@ -89,9 +77,8 @@ impl Message {
         let value = match tag & 7 {
             0 => Wire::Number(self.varint()?),
             1 => {
-                let mut bytes = [0; 8];
-                bytes.copy_from_slice(self.tape.take("protobuf field", 8)?);
-                Wire::Eight(bytes)
+                self.tape.skip("protobuf field", 8)?;
+                Wire::Eight
             }
             2 => {
                 let length = self.varint()?;
@@ -100,9 +87,8 @@ impl Message {
                 Wire::Bytes(self.tape.source().slice(start, length))
             }
             5 => {
-                let mut bytes = [0; 4];
-                bytes.copy_from_slice(self.tape.take("protobuf field", 4)?);
-                Wire::Four(bytes)
+                self.tape.skip("protobuf field", 4)?;
+                Wire::Four
             }
             _ => return Err(Unread::malformed("protobuf wire type", offset)),
         };
@@ -124,34 +110,11 @@ impl Message {
     }
 }
 
-/// Numbers of fields that fill `source` from its beginning, at most `count`; none when it is no message.
-#[must_use]
-pub fn outline(source: &Source, count: usize) -> Option<Vec<(u32, u8)>> {
-    let mut message = Message::new(source);
-    let mut out = Vec::new();
-    while out.len() < count {
-        match message.next() {
-            Ok(Some(field)) => {
-                let kind = match field.value {
-                    Wire::Number(_) => 0,
-                    Wire::Eight(_) => 1,
-                    Wire::Bytes(_) => 2,
-                    Wire::Four(_) => 5,
-                };
-                out.push((field.number, kind));
-            }
-            Ok(None) => break,
-            Err(_) => return None,
-        }
-    }
-    Some(out)
-}
-
 /// All fields of `source`, at most `count`.
 ///
 /// # Errors
 /// When it is no message, or has more.
-pub fn fields(source: &Source, count: usize) -> Result<Vec<Field>, Unread> {
+pub(crate) fn fields(source: &Source, count: usize) -> Result<Vec<Field>, Unread> {
     let mut message = Message::new(source);
     let mut out = Vec::new();
     while let Some(field) = message.next()? {
@@ -197,9 +160,9 @@ mod tests {
     fn fields_are_read_where_they_lie() {
         let bytes = [write::number(1, 300), write::text(2, "abc"), vec![0x1d, 1, 2, 3, 4]].concat();
         let found = fields(&Source::memory(bytes), 10).unwrap();
-        assert_eq!(found[0].integer(), Some(300));
+        assert!(matches!(found[0].value, Wire::Number(300)));
         assert_eq!(found[1].text(10).unwrap(), "abc");
-        assert!(matches!(found[2].value, Wire::Four([1, 2, 3, 4])));
+        assert!(matches!(found[2].value, Wire::Four));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use crate::source::Source;
 use crate::unread::Unread;
 
 /// Sources and configurations beyond this are data.
-pub const BYTES_MAX: usize = 16 << 20;
+pub(crate) const BYTES_MAX: usize = 16 << 20;
 
 /// Whether a head reads as text: UTF-8 without control characters, or UTF-16 with its mark.
 #[must_use]
-pub fn is_text(head: &[u8]) -> bool {
+pub(crate) fn is_text(head: &[u8]) -> bool {
     if head.is_empty() {
         return false;
     }
@@ -45,7 +45,7 @@ fn utf16(bytes: &[u8]) -> String {
 
 /// Bytes as text, whatever they are.
 #[must_use]
-pub fn decode(bytes: &[u8]) -> String {
+pub(crate) fn decode(bytes: &[u8]) -> String {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return utf16(bytes);
     }
@@ -57,13 +57,13 @@ pub fn decode(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// When it is longer than [`BYTES_MAX`] or cannot be read.
-pub fn read(source: &Source) -> Result<String, Unread> {
+pub(crate) fn read(source: &Source) -> Result<String, Unread> {
     Ok(decode(&source.all("bytes of one text", BYTES_MAX)?))
 }
 
 /// A text cut to so many characters for a finding.
 #[must_use]
-pub fn shown(text: &str, chars_max: usize) -> String {
+pub(crate) fn shown(text: &str, chars_max: usize) -> String {
     let mut out: String = text.chars().take(chars_max).collect();
     if out.len() < text.len() {
         out.push('…');

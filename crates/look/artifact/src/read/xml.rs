@@ -16,7 +16,7 @@ const UTF16_BYTES_MAX: usize = 32 << 20;
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// `<!DOCTYPE …>`, its inner subset included.
     Doctype(String),
     /// `<?target …?>`, the declaration apart.
@@ -31,15 +31,17 @@ pub enum Event {
 
 /// Whether the bytes begin as XML does.
 #[must_use]
-pub fn begins(head: &[u8]) -> bool {
+pub(crate) fn begins(head: &[u8]) -> bool {
     let text = super::text::decode(head);
     let start = text.trim_start();
-    start.starts_with("<?xml") || start.starts_with("<!DOCTYPE") || (start.starts_with('<') && start[1..].starts_with(|c: char| c.is_alphabetic()))
+    start.starts_with("<?xml")
+        || start.starts_with("<!DOCTYPE")
+        || (start.starts_with('<') && start[1..].starts_with(|c: char| c.is_alphabetic()))
 }
 
 /// The name of the first element, without its prefix.
 #[must_use]
-pub fn root_name(head: &[u8]) -> Option<String> {
+pub(crate) fn root_name(head: &[u8]) -> Option<String> {
     let budget = Budget::new(crate::Limits::default());
     let mut reader = Reader::new(&Source::memory(head.to_vec()), &budget).ok()?;
     while let Ok(Some(event)) = reader.next() {
@@ -51,7 +53,7 @@ pub fn root_name(head: &[u8]) -> Option<String> {
 }
 
 /// Reads a document event by event.
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     tape: Tape,
     budget: &'a Budget,
     pending_end: bool,
@@ -62,7 +64,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When it is UTF-16 too long to decode, or cannot be read.
-    pub fn new(source: &Source, budget: &'a Budget) -> Result<Self, Unread> {
+    pub(crate) fn new(source: &Source, budget: &'a Budget) -> Result<Self, Unread> {
         let head = source.head(4)?;
         let is_wide = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
         let source = if is_wide {
@@ -76,7 +78,7 @@ impl<'a> Reader<'a> {
 
     /// Where the next event begins.
     #[must_use]
-    pub fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.tape.offset()
     }
 
@@ -84,7 +86,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When markup does not end, or a budget does.
-    pub fn next(&mut self) -> Result<Option<Event>, Unread> {
+    pub(crate) fn next(&mut self) -> Result<Option<Event>, Unread> {
         if self.pending_end {
             self.pending_end = false;
             return Ok(Some(Event::End));
@@ -220,11 +222,7 @@ impl<'a> Reader<'a> {
         self.pending_end = is_empty;
         let end = inner.find(|c: char| c.is_whitespace()).unwrap_or(inner.len());
         let (prefix, name) = inner[..end].split_once(':').unwrap_or(("", &inner[..end]));
-        Ok(Event::Start {
-            name: name.to_owned(),
-            prefix: prefix.to_owned(),
-            attributes: attributes(&inner[end..]),
-        })
+        Ok(Event::Start { name: name.to_owned(), prefix: prefix.to_owned(), attributes: attributes(&inner[end..]) })
     }
 }
 
@@ -316,7 +314,9 @@ mod tests {
     fn tags_text_and_types() {
         let found = events("<?xml version='1.0'?><!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><p:a b='1>2' c=\"&lt;\">t &amp; u<b/><![CDATA[<z>]]></p:a>").unwrap();
         assert!(matches!(&found[0], Event::Doctype(text) if text.contains("SYSTEM") && text.ends_with("]>")));
-        assert!(matches!(&found[1], Event::Start { name, prefix, attributes } if name == "a" && prefix == "p" && attributes[0].1 == "1>2" && attributes[1].1 == "<"));
+        assert!(
+            matches!(&found[1], Event::Start { name, prefix, attributes } if name == "a" && prefix == "p" && attributes[0].1 == "1>2" && attributes[1].1 == "<")
+        );
         assert_eq!(found[2], Event::Text("t & u".to_owned()));
         assert_eq!(found[5], Event::Text("<z>".to_owned()));
     }

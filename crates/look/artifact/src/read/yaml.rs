@@ -7,32 +7,32 @@ use crate::unread::Unread;
 use crate::{Budget, Limit};
 
 /// Configurations stay below; what is larger is data.
-pub const BYTES_MAX: usize = 8 << 20;
+pub(crate) const BYTES_MAX: usize = 8 << 20;
 const DEPTH_MAX: usize = 120;
 const NODES_MAX: usize = 1_000_000;
 
 /// A tag that is not of the core schema, and what stands under it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tag {
+pub(crate) struct Tag {
     /// In full: `tag:yaml.org,2002:python/object/apply:os.system`.
-    pub name: String,
+    pub(crate) name: String,
     /// 1-based line.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The tagged value.
-    pub value: Json,
+    pub(crate) value: Json,
 }
 
 /// All documents of a stream.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub(crate) struct Stream {
     /// The values, in order.
-    pub documents: Vec<Json>,
+    pub(crate) documents: Vec<Json>,
     /// Tags of other schemas.
-    pub tags: Vec<Tag>,
+    pub(crate) tags: Vec<Tag>,
     /// How many values there would be with all aliases expanded.
-    pub expanded: u64,
+    pub(crate) expanded: u64,
     /// Where the text stops being YAML, if it does: line and message.
-    pub stop: Option<(usize, String)>,
+    pub(crate) stop: Option<(usize, String)>,
 }
 
 struct Open {
@@ -47,7 +47,7 @@ struct Open {
 ///
 /// # Errors
 /// When it is deeper or longer than any configuration.
-pub fn read(text: &str, budget: &Budget) -> Result<Stream, Unread> {
+pub(crate) fn read(text: &str, budget: &Budget) -> Result<Stream, Unread> {
     let mut stream = Stream::default();
     let mut open: Vec<Open> = Vec::new();
     let mut sizes: Vec<(usize, u64)> = Vec::new();
@@ -60,7 +60,8 @@ pub fn read(text: &str, budget: &Budget) -> Result<Stream, Unread> {
         .collect();
     let name = |tag: &saphyr_parser::Tag| {
         // The parser may leave a declared handle as it was written.
-        let prefix = handles.iter().find(|(handle, _)| *handle == tag.handle).map_or(tag.handle.as_str(), |(_, prefix)| prefix);
+        let prefix =
+            handles.iter().find(|(handle, _)| *handle == tag.handle).map_or(tag.handle.as_str(), |(_, prefix)| prefix);
         format!("{prefix}{}", tag.suffix)
     };
     for item in Parser::new_from_str(text) {
@@ -144,7 +145,23 @@ pub fn read(text: &str, budget: &Budget) -> Result<Stream, Unread> {
 fn note(tags: &mut Vec<Tag>, tag: Option<(String, usize)>, value: &Json) {
     let Some((name, line)) = tag else { return };
     let core = name.strip_prefix("tag:yaml.org,2002:").is_some_and(|kind| {
-        matches!(kind, "str" | "int" | "float" | "bool" | "null" | "seq" | "map" | "set" | "omap" | "pairs" | "binary" | "timestamp" | "merge" | "value")
+        matches!(
+            kind,
+            "str"
+                | "int"
+                | "float"
+                | "bool"
+                | "null"
+                | "seq"
+                | "map"
+                | "set"
+                | "omap"
+                | "pairs"
+                | "binary"
+                | "timestamp"
+                | "merge"
+                | "value"
+        )
     });
     if !core && tags.len() < 1000 {
         tags.push(Tag { name, line, value: value.clone() });

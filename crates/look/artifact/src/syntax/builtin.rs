@@ -1,32 +1,24 @@
-//! What Python's own operators, methods and decoders give for constants.
+//! What Python's own operators and methods give for constants; decoders are in [`super::decode`].
 //!
 //! Only what has no effect and whose result is small. The rest stays a symbol or unknown.
 
-use std::io::Read;
 use std::rc::Rc;
 
-use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE};
-
+use super::decode::{codec, decoder, unhex};
 use super::value::Value;
 
 /// Lists longer than this are data, not a hidden name.
 const ITEMS_MAX: usize = 200_000;
 
-/// Padding is optional here: a decoder that insists would let a sloppy encoder pass.
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-
 /// The last name of a dotted path.
 #[must_use]
-pub fn last(path: &str) -> &str {
+pub(crate) fn last(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
 }
 
 /// Whether `path` is Python's builtin of that name.
 #[must_use]
-pub fn is_builtin(path: &str, name: &str) -> bool {
+pub(crate) fn is_builtin(path: &str, name: &str) -> bool {
     match path.strip_suffix(name) {
         Some("") => true,
         Some(prefix) => matches!(prefix, "builtins." | "__builtin__." | "builtins.__dict__."),
@@ -37,7 +29,7 @@ pub fn is_builtin(path: &str, name: &str) -> bool {
 /// Attributes that lead from any object to the interpreter. `__class__`, `__dict__`, `__init__` and
 /// `__module__` alone are everyday.
 #[must_use]
-pub fn is_walking_dunder(name: &str) -> bool {
+pub(crate) fn is_walking_dunder(name: &str) -> bool {
     matches!(
         name,
         "__globals__"
@@ -67,7 +59,7 @@ pub fn is_walking_dunder(name: &str) -> bool {
 
 /// Names that matter behind `from module import *`.
 #[must_use]
-pub fn star_names(module: &str) -> &'static [&'static str] {
+pub(crate) fn star_names(module: &str) -> &'static [&'static str] {
     match module {
         "os" => &["system", "popen", "execv", "execve", "execvp", "spawnl", "spawnv", "fork", "remove", "unlink"],
         "subprocess" => &["run", "Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput"],
@@ -84,7 +76,7 @@ pub fn star_names(module: &str) -> &'static [&'static str] {
 
 /// A number literal, if it is an integer that fits.
 #[must_use]
-pub fn integer(text: &str) -> Option<i64> {
+pub(crate) fn integer(text: &str) -> Option<i64> {
     let lower = text.to_ascii_lowercase();
     let parsed = |digits: &str, radix| i64::from_str_radix(digits, radix).ok();
     if let Some(digits) = lower.strip_prefix("0x") {
@@ -101,7 +93,7 @@ pub fn integer(text: &str) -> Option<i64> {
 
 /// What is iterated over, when it is known.
 #[must_use]
-pub fn items(value: &Value) -> Option<Vec<Value>> {
+pub(crate) fn items(value: &Value) -> Option<Vec<Value>> {
     match value {
         Value::List(items) => Some(items.to_vec()),
         Value::Bytes(bytes) if bytes.len() <= ITEMS_MAX => {
@@ -123,7 +115,7 @@ fn position(index: i64, length: usize) -> Option<usize> {
 
 /// `value[key]`.
 #[must_use]
-pub fn item(value: &Value, key: &Value) -> Value {
+pub(crate) fn item(value: &Value, key: &Value) -> Value {
     match (value, key) {
         (Value::List(items), Value::Int(index)) => {
             position(*index, items.len()).map_or(Value::Unknown, |at| items[at].clone())
@@ -157,7 +149,7 @@ pub fn item(value: &Value, key: &Value) -> Value {
 
 /// `value[low:high:step]`.
 #[must_use]
-pub fn slice(value: &Value, parts: &[Option<Value>]) -> Value {
+pub(crate) fn slice(value: &Value, parts: &[Option<Value>]) -> Value {
     let number = |index: usize| match parts.get(index) {
         Some(Some(Value::Int(number))) => Some(Some(*number)),
         Some(Some(_)) => None,
@@ -202,7 +194,7 @@ fn cut<T: Clone>(items: &[T], low: Option<i64>, high: Option<i64>, step: Option<
     out
 }
 
-fn within(budget: &mut usize, bytes: usize) -> bool {
+pub(super) fn within(budget: &mut usize, bytes: usize) -> bool {
     match budget.checked_sub(bytes) {
         Some(left) => {
             *budget = left;
@@ -213,10 +205,14 @@ fn within(budget: &mut usize, bytes: usize) -> bool {
 }
 
 /// `left op right`.
-pub fn binary(op: &str, left: &Value, right: &Value, budget: &mut usize) -> Value {
+pub(crate) fn binary(op: &str, left: &Value, right: &Value, budget: &mut usize) -> Value {
     match (op, left, right) {
-        ("+" | "~", Value::Text(a), Value::Text(b)) if within(budget, a.len() + b.len()) => Value::text(&format!("{a}{b}")),
-        ("+", Value::Bytes(a), Value::Bytes(b)) if within(budget, a.len() + b.len()) => Value::bytes(&[&**a, &**b].concat()),
+        ("+" | "~", Value::Text(a), Value::Text(b)) if within(budget, a.len() + b.len()) => {
+            Value::text(&format!("{a}{b}"))
+        }
+        ("+", Value::Bytes(a), Value::Bytes(b)) if within(budget, a.len() + b.len()) => {
+            Value::bytes(&[&**a, &**b].concat())
+        }
         ("+", Value::List(a), Value::List(b)) if within(budget, (a.len() + b.len()) * 16) => {
             Value::List(Rc::new(a.iter().chain(b.iter()).cloned().collect()))
         }
@@ -283,7 +279,7 @@ fn percent(form: &str, value: &Value, budget: &mut usize) -> Value {
 }
 
 /// A method of a constant.
-pub fn method(owner: &Value, name: &str, arguments: &[Value], budget: &mut usize) -> Value {
+pub(crate) fn method(owner: &Value, name: &str, arguments: &[Value], budget: &mut usize) -> Value {
     let text_argument = |index: usize| match arguments.get(index) {
         Some(Value::Text(text)) => Some(&**text),
         _ => None,
@@ -344,7 +340,8 @@ pub fn method(owner: &Value, name: &str, arguments: &[Value], budget: &mut usize
                 Value::text(&text)
             }
             Some("utf-16" | "utf-16-le" | "utf16") => {
-                let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+                let units: Vec<u16> =
+                    bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
                 Value::text(&String::from_utf16_lossy(&units))
             }
             _ => Value::text(&String::from_utf8_lossy(bytes)),
@@ -397,10 +394,12 @@ fn format(form: &str, arguments: &[Value], budget: &mut usize) -> Value {
 }
 
 /// A call of what `path` names.
-pub fn call(path: &str, arguments: &[Value], named: &[(String, Value)], budget: &mut usize) -> Value {
+pub(crate) fn call(path: &str, arguments: &[Value], named: &[(String, Value)], budget: &mut usize) -> Value {
     let result = || Value::symbol(&format!("{path}()"));
     let first = arguments.first();
-    if let Some(name) = path.strip_prefix("operator.attrgetter:").or_else(|| path.strip_prefix("operator.methodcaller:")) {
+    if let Some(name) =
+        path.strip_prefix("operator.attrgetter:").or_else(|| path.strip_prefix("operator.methodcaller:"))
+    {
         return match first {
             Some(Value::Symbol(owner)) => Value::symbol(&format!("{owner}.{name}")),
             _ => Value::Unknown,
@@ -408,13 +407,20 @@ pub fn call(path: &str, arguments: &[Value], named: &[(String, Value)], budget: 
     }
     let plain = path.strip_prefix("builtins.").unwrap_or(path);
     match (plain, arguments) {
-        ("chr" | "unichr", [Value::Int(code)]) => {
-            u32::try_from(*code).ok().and_then(char::from_u32).map_or(Value::Unknown, |c| Value::text(c.encode_utf8(&mut [0; 4])))
+        ("chr" | "unichr", [Value::Int(code)]) => u32::try_from(*code)
+            .ok()
+            .and_then(char::from_u32)
+            .map_or(Value::Unknown, |c| Value::text(c.encode_utf8(&mut [0; 4]))),
+        ("ord", [Value::Text(text)]) => {
+            text.chars().next().map_or(Value::Unknown, |c| Value::Int(i64::from(u32::from(c))))
         }
-        ("ord", [Value::Text(text)]) => text.chars().next().map_or(Value::Unknown, |c| Value::Int(i64::from(u32::from(c)))),
-        ("len", [value]) => items(value).and_then(|items| i64::try_from(items.len()).ok()).map_or(Value::Unknown, Value::Int),
+        ("len", [value]) => {
+            items(value).and_then(|items| i64::try_from(items.len()).ok()).map_or(Value::Unknown, Value::Int)
+        }
         ("str", [Value::Int(number)]) => Value::text(&number.to_string()),
-        ("str", [value, ..]) if value.as_text().is_some() => value.as_text().map_or(Value::Unknown, |text| Value::text(&text)),
+        ("str", [value, ..]) if value.as_text().is_some() => {
+            value.as_text().map_or(Value::Unknown, |text| Value::text(&text))
+        }
         ("int", [Value::Int(number)]) => Value::Int(*number),
         ("int", [Value::Text(text)]) => integer(text).map_or(Value::Unknown, Value::Int),
         ("int", [Value::Text(text), Value::Int(radix @ 2..=36)]) => {
@@ -430,7 +436,9 @@ pub fn call(path: &str, arguments: &[Value], named: &[(String, Value)], budget: 
                 .collect();
             bytes.map_or(Value::Unknown, |bytes| Value::bytes(&bytes))
         }
-        ("list" | "tuple" | "set" | "sorted", [value]) => items(value).map_or(Value::Unknown, |items| Value::List(Rc::new(items))),
+        ("list" | "tuple" | "set" | "sorted", [value]) => {
+            items(value).map_or(Value::Unknown, |items| Value::List(Rc::new(items)))
+        }
         ("reversed", [value]) => items(value).map_or(Value::Unknown, |mut items| {
             items.reverse();
             Value::List(Rc::new(items))
@@ -456,9 +464,10 @@ pub fn call(path: &str, arguments: &[Value], named: &[(String, Value)], budget: 
             Value::Symbol(path) => Value::symbol(&format!("{path}.{name}")),
             _ => Value::symbol(&format!("<constant>.{name}")),
         },
-        ("__import__" | "importlib.import_module" | "importlib.__import__" | "imp.load_module", [Value::Text(name), ..]) => {
-            Value::symbol(name)
-        }
+        (
+            "__import__" | "importlib.import_module" | "importlib.__import__" | "imp.load_module",
+            [Value::Text(name), ..],
+        ) => Value::symbol(name),
         ("operator.attrgetter", [Value::Text(name)]) => Value::symbol(&format!("operator.attrgetter:{name}")),
         ("operator.methodcaller", [Value::Text(name), ..]) => Value::symbol(&format!("operator.methodcaller:{name}")),
         ("functools.partial", [function @ Value::Symbol(_), ..]) => function.clone(),
@@ -484,131 +493,4 @@ fn range(start: i64, end: i64) -> Value {
         return Value::Unknown;
     }
     Value::List(Rc::new((start..end).map(Value::Int).collect()))
-}
-
-/// The codec that a decoding function undoes; empty where an argument names it.
-#[must_use]
-pub fn decoder(path: &str) -> Option<&'static str> {
-    Some(match path {
-        "base64.b64decode" | "base64.standard_b64decode" | "base64.decodebytes" | "base64.decodestring"
-        | "binascii.a2b_base64" => "base64",
-        "base64.urlsafe_b64decode" => "base64url",
-        "base64.b32decode" => "base32",
-        "base64.b16decode" | "binascii.unhexlify" | "binascii.a2b_hex" => "hex",
-        "base64.b85decode" => "base85",
-        "base64.a85decode" => "ascii85",
-        "zlib.decompress" => "zlib",
-        "gzip.decompress" => "gzip",
-        "bz2.decompress" => "bz2",
-        "lzma.decompress" => "lzma",
-        "codecs.decode" => "",
-        _ => return None,
-    })
-}
-
-fn unhex(text: &str) -> Value {
-    let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    hex::decode(digits).map_or(Value::Unknown, |bytes| Value::bytes(&bytes))
-}
-
-fn codec(bytes: &[u8], name: &str, budget: &mut usize) -> Value {
-    let kept: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let decoded = match name.to_ascii_lowercase().replace('-', "_").as_str() {
-        "base64" | "base64_codec" => GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT).decode(&kept).ok().or_else(|| STANDARD.decode(&kept).ok()),
-        "base64url" => GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT).decode(&kept).ok().or_else(|| URL_SAFE.decode(&kept).ok()),
-        "base32" => base32(&kept),
-        "hex" | "hex_codec" => return unhex(&String::from_utf8_lossy(bytes)),
-        "base85" => base85(&kept, BASE85),
-        "ascii85" => base85(&kept, b""),
-        "rot13" | "rot_13" => {
-            let text: String = String::from_utf8_lossy(bytes).chars().map(rot13).collect();
-            return Value::text(&text);
-        }
-        "zlib" | "zlib_codec" => inflate(flate2::read::ZlibDecoder::new(bytes), *budget),
-        "gzip" => inflate(flate2::read::MultiGzDecoder::new(bytes), *budget),
-        "utf_8" | "utf8" | "ascii" | "" => return Value::text(&String::from_utf8_lossy(bytes)),
-        "unicode_escape" | "string_escape" => return Value::text(&super::token::unescape(&String::from_utf8_lossy(bytes))),
-        _ => None,
-    };
-    match decoded {
-        Some(bytes) if within(budget, bytes.len()) => Value::bytes(&bytes),
-        _ => Value::Unknown,
-    }
-}
-
-fn inflate(reader: impl Read, budget: usize) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let limit = u64::try_from(budget.min(super::fold::CONSTANT_BYTES_MAX)).unwrap_or(0);
-    // What was unpacked before an error counts: a truncated payload still says what it is.
-    let _ = reader.take(limit).read_to_end(&mut out);
-    if out.is_empty() { None } else { Some(out) }
-}
-
-fn rot13(c: char) -> char {
-    match c {
-        'a'..='z' => char::from((c as u8 - b'a' + 13) % 26 + b'a'),
-        'A'..='Z' => char::from((c as u8 - b'A' + 13) % 26 + b'A'),
-        _ => c,
-    }
-}
-
-fn base32(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() * 5 / 8);
-    let (mut bits, mut held) = (0u32, 0u32);
-    for byte in text.iter().filter(|byte| **byte != b'=') {
-        let digit = match byte.to_ascii_uppercase() {
-            letter @ b'A'..=b'Z' => letter - b'A',
-            digit @ b'2'..=b'7' => digit - b'2' + 26,
-            _ => return None,
-        };
-        held = (held << 5) | u32::from(digit);
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            out.push(u8::try_from((held >> bits) & 0xff).unwrap_or(0));
-            held &= (1 << bits) - 1;
-        }
-    }
-    Some(out)
-}
-
-const BASE85: &[u8; 85] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
-
-/// Git's base 85, or Adobe's where the alphabet is empty.
-fn base85(text: &[u8], alphabet: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut group: Vec<u32> = Vec::with_capacity(5);
-    for byte in text {
-        if alphabet.is_empty() && *byte == b'z' && group.is_empty() {
-            out.extend([0; 4]);
-            continue;
-        }
-        let digit = if alphabet.is_empty() {
-            if !(b'!'..=b'u').contains(byte) {
-                continue;
-            }
-            usize::from(byte - b'!')
-        } else {
-            alphabet.iter().position(|known| known == byte)?
-        };
-        group.push(u32::try_from(digit).ok()?);
-        if group.len() == 5 {
-            out.extend(group_of_85(&group)?);
-            group.clear();
-        }
-    }
-    if !group.is_empty() {
-        let kept = group.len() - 1;
-        group.resize(5, 84);
-        out.extend(group_of_85(&group)?.into_iter().take(kept));
-    }
-    Some(out)
-}
-
-fn group_of_85(digits: &[u32]) -> Option<[u8; 4]> {
-    let mut number = 0u32;
-    for digit in digits {
-        number = number.checked_mul(85)?.checked_add(*digit)?;
-    }
-    Some(number.to_be_bytes())
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::builtin;
-use super::tree::{Argument, Clause, Expr, ExprId, Imported, Program, ScopeKind, Statement};
+use super::tree::{Clause, Expr, ExprId, Imported, Program, Statement};
 use super::value::Value;
 
 /// Steps over one source: each visits one node. 20 million take about a second.
@@ -17,50 +17,37 @@ const STEPS_MAX: u32 = 4_000_000;
 /// Below any thread's stack at the frame sizes of these functions.
 const DEPTH_MAX: u32 = 220;
 
-/// Code that unwraps code: deeper is hostile anyway and reported by the outer `exec`.
-const NESTED_SOURCES_MAX: u32 = 6;
-
-/// Calls kept.
-const CALLS_MAX: usize = 50_000;
-
 /// Total of constants that folding may make, so that `'a' * n * n` stays small.
 pub(super) const CONSTANT_BYTES_MAX: usize = 8 << 20;
 
 /// Begins the path of what the source itself defines.
-pub const LOCAL: &str = "<local>.";
+pub(crate) const LOCAL: &str = "<local>.";
 
 /// A call and what it is called with.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub(crate) struct Call {
     /// What is called: `os.system`, `subprocess.Popen`, `exec`.
-    pub symbol: String,
+    pub(crate) symbol: String,
     /// Positional arguments.
-    pub arguments: Vec<Value>,
+    pub(crate) arguments: Vec<Value>,
     /// Named arguments.
-    pub named: Vec<(String, Value)>,
+    pub(crate) named: Vec<(String, Value)>,
     /// 1-based line of the outermost source.
-    pub line: u32,
+    pub(crate) line: u32,
     /// Runs when the file is imported, not only when one of its functions is called.
-    pub on_import: bool,
+    pub(crate) on_import: bool,
     /// The function it stands in; empty outside.
-    pub function: String,
+    pub(crate) function: String,
     /// The name was not written but computed: `getattr(os, "sys" + "tem")`.
-    pub disguised: bool,
+    pub(crate) disguised: bool,
     /// Stands in code that the source unwraps and executes.
-    pub unwrapped: bool,
+    pub(crate) unwrapped: bool,
 }
 
 impl Call {
-    /// The argument at `position` or of that name.
-    #[must_use]
-    pub fn argument(&self, position: usize, name: &str) -> Option<&Value> {
-        let named = self.named.iter().find(|(given, _)| given == name).map(|(_, value)| value);
-        named.or_else(|| self.arguments.get(position))
-    }
-
     /// As a person reads it.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let mut parts: Vec<String> = self.arguments.iter().take(6).map(|value| value.shown(120)).collect();
         parts.extend(self.named.iter().take(6).map(|(name, value)| format!("{name}={}", value.shown(60))));
         format!("{}({})", self.symbol, parts.join(", "))
@@ -69,46 +56,46 @@ impl Call {
 
 /// What was seen in a source.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Its calls, in order.
-    pub calls: Vec<Call>,
+    pub(crate) calls: Vec<Call>,
     /// Modules it imports, with their line.
-    pub imports: Vec<(String, u32)>,
+    pub(crate) imports: Vec<(String, u32)>,
     /// Attributes of the kind that walks from an object to the interpreter (`__globals__`), with their line.
-    pub dunders: Vec<(String, u32)>,
+    pub(crate) dunders: Vec<(String, u32)>,
     /// Classes defined: name, bases as written.
-    pub classes: Vec<(String, Vec<String>)>,
+    pub(crate) classes: Vec<(String, Vec<String>)>,
     /// Methods and functions defined: `Class.name` or `name`.
-    pub functions: Vec<String>,
+    pub(crate) functions: Vec<String>,
     /// The reader or a budget gave up: not all was seen.
-    pub cut: bool,
+    pub(crate) cut: bool,
     /// Places that could not be read.
-    pub errors: u32,
+    pub(crate) errors: u32,
 }
 
 /// Reads and follows a Python source.
 #[must_use]
-pub fn follow(source: &str) -> Seen {
+pub(crate) fn follow(source: &str) -> Seen {
     let mut seen = Seen::default();
     let mut budget = Budget { steps: STEPS_MAX, bytes: CONSTANT_BYTES_MAX };
     follow_into(source, &mut seen, &mut budget, &Place::default());
     seen
 }
 
-struct Budget {
-    steps: u32,
-    bytes: usize,
+pub(super) struct Budget {
+    pub(super) steps: u32,
+    pub(super) bytes: usize,
 }
 
 /// Where an unwrapped source came from.
 #[derive(Clone, Default)]
-struct Place {
-    line: Option<u32>,
-    in_function: Option<String>,
-    level: u32,
+pub(super) struct Place {
+    pub(super) line: Option<u32>,
+    pub(super) in_function: Option<String>,
+    pub(super) level: u32,
 }
 
-fn follow_into(source: &str, seen: &mut Seen, budget: &mut Budget, place: &Place) {
+pub(super) fn follow_into(source: &str, seen: &mut Seen, budget: &mut Budget, place: &Place) {
     let program = super::python(source);
     seen.cut |= program.cut;
     seen.errors = seen.errors.saturating_add(program.errors);
@@ -126,18 +113,18 @@ fn follow_into(source: &str, seen: &mut Seen, budget: &mut Budget, place: &Place
     walker.run();
 }
 
-struct Walker<'a> {
-    program: &'a Program,
-    seen: &'a mut Seen,
-    budget: &'a mut Budget,
-    place: &'a Place,
+pub(super) struct Walker<'a> {
+    pub(super) program: &'a Program,
+    pub(super) seen: &'a mut Seen,
+    pub(super) budget: &'a mut Budget,
+    pub(super) place: &'a Place,
     bindings: Vec<HashMap<String, Value>>,
-    scope: u32,
+    pub(super) scope: u32,
     /// Parameters of functions and comprehensions being folded.
-    locals: Vec<(String, Value)>,
+    pub(super) locals: Vec<(String, Value)>,
     depth: u32,
     /// Above zero while a function's body is folded a second time: its calls were listed already.
-    quiet: u32,
+    pub(super) quiet: u32,
 }
 
 impl Walker<'_> {
@@ -274,7 +261,8 @@ impl Walker<'_> {
             // `import a.b` binds `a`, `import a.b as c` all of it, `from a import b` `a.b`.
             let top = imported.path.split('.').next().unwrap_or("");
             let path = if imported.bound == top { top } else { imported.path.as_str() };
-            let full = if imported.path.ends_with(&format!(".{}", imported.bound)) { imported.path.as_str() } else { path };
+            let full =
+                if imported.path.ends_with(&format!(".{}", imported.bound)) { imported.path.as_str() } else { path };
             self.bind_in(self.scope, &imported.bound, Value::symbol(full));
         }
         for imported in names.iter().filter(|imported| imported.bound == "*" && level == 0) {
@@ -339,7 +327,7 @@ impl Walker<'_> {
         None
     }
 
-    fn quietly(&mut self, id: ExprId) -> Value {
+    pub(super) fn quietly(&mut self, id: ExprId) -> Value {
         self.quiet += 1;
         let value = self.eval(id);
         self.quiet -= 1;
@@ -347,7 +335,7 @@ impl Walker<'_> {
     }
 
     /// Folds an expression and lists the calls in it.
-    fn eval(&mut self, id: ExprId) -> Value {
+    pub(super) fn eval(&mut self, id: ExprId) -> Value {
         if self.budget.steps == 0 || self.depth >= DEPTH_MAX {
             self.seen.cut = true;
             return Value::Unknown;
@@ -563,140 +551,6 @@ impl Walker<'_> {
             _ => {}
         }
     }
-
-    fn call(&mut self, of: ExprId, arguments: &[Argument], id: ExprId) -> Value {
-        let callee = self.callee(of);
-        let mut positional = Vec::with_capacity(arguments.len());
-        let mut named = Vec::new();
-        for argument in arguments {
-            let value = self.eval(argument.value);
-            match (&argument.name, argument.stars) {
-                (Some(name), _) => named.push((name.clone(), value)),
-                (None, 1) => match value {
-                    Value::List(items) => positional.extend(items.iter().cloned()),
-                    _ => positional.push(Value::Unknown),
-                },
-                (None, 2) => {}
-                (None, _) => positional.push(value),
-            }
-        }
-        let folded = self.apply(&callee, &positional, &named);
-        self.list(of, &callee, positional, named, id);
-        folded
-    }
-
-    /// What is called; a method of a constant keeps its owner in `Method`.
-    fn callee(&mut self, of: ExprId) -> Callee {
-        if let Expr::Attribute { of: owner, name } = self.program.expr(of) {
-            let (owner, name) = (*owner, name.clone());
-            let is_constant = {
-                let value = self.quietly(owner);
-                matches!(value, Value::Text(_) | Value::Bytes(_) | Value::List(_) | Value::Int(_) | Value::Dict(_))
-            };
-            if is_constant {
-                let value = self.eval(owner);
-                return Callee::Method(value, name);
-            }
-        }
-        Callee::Value(self.eval(of))
-    }
-
-    fn apply(&mut self, callee: &Callee, arguments: &[Value], named: &[(String, Value)]) -> Value {
-        match callee {
-            Callee::Method(owner, name) => builtin::method(owner, name, arguments, &mut self.budget.bytes),
-            Callee::Value(Value::Symbol(path)) => {
-                // `partial(f, x)` is `f` to whoever looks for what is called in the end.
-                builtin::call(path, arguments, named, &mut self.budget.bytes)
-            }
-            Callee::Value(Value::Function { parameters, body }) => {
-                let before = self.locals.len();
-                let values = parameters.iter().zip(arguments.iter().cloned().chain(std::iter::repeat(Value::Unknown)));
-                let bound: Vec<(String, Value)> = values.map(|(name, value)| (name.clone(), value)).collect();
-                self.locals.extend(bound);
-                // `def f(m): return m.system("id")` does what it does with the module it is given.
-                let is_given_symbol = arguments.iter().any(|value| value.path().is_some());
-                let value = if is_given_symbol { self.eval(*body) } else { self.quietly(*body) };
-                self.locals.truncate(before);
-                value
-            }
-            Callee::Value(_) => Value::Unknown,
-        }
-    }
-
-    fn list(&mut self, of: ExprId, callee: &Callee, arguments: Vec<Value>, named: Vec<(String, Value)>, id: ExprId) {
-        let Callee::Value(Value::Symbol(path)) = callee else { return };
-        if self.quiet > 0 {
-            return;
-        }
-        if self.seen.calls.len() >= CALLS_MAX {
-            self.seen.cut = true;
-            return;
-        }
-        let path = match (path.strip_prefix("operator.methodcaller:"), arguments.first()) {
-            (Some(name), Some(Value::Symbol(owner))) => format!("{owner}.{name}"),
-            _ => path.to_string(),
-        };
-        let line = self.place.line.unwrap_or_else(|| self.program.line(id));
-        let function = self.place.in_function.clone().unwrap_or_else(|| self.function_around());
-        let disguised = !self.is_written(of, &path);
-        // What exec runs is read too, as if it stood here.
-        if ["exec", "eval", "compile"].iter().any(|name| builtin::is_builtin(&path, name))
-            && let Some(source) = arguments.first().and_then(Value::as_text)
-        {
-            if self.place.level < NESTED_SOURCES_MAX {
-                let place = Place { line: Some(line), in_function: Some(function.clone()), level: self.place.level + 1 };
-                follow_into(&source, self.seen, self.budget, &place);
-            } else {
-                self.seen.cut = true;
-            }
-        }
-        let call = Call {
-            symbol: path,
-            arguments,
-            named,
-            line,
-            on_import: function.is_empty(),
-            function,
-            disguised,
-            unwrapped: self.place.level > 0,
-        };
-        self.seen.calls.push(call);
-    }
-
-    /// Whether the call's last name stands in the source as it is called.
-    fn is_written(&self, of: ExprId, path: &str) -> bool {
-        let last = builtin::last(path);
-        match self.program.expr(of) {
-            // An alias is written where it is bound: `import os as o`, `s = os.system`.
-            Expr::Name(_) => true,
-            Expr::Attribute { name, .. } => name == last,
-            _ => false,
-        }
-    }
-
-    fn function_around(&self) -> String {
-        let mut scope = self.scope;
-        for _ in 0..self.program.scopes.len() {
-            let Some(found) = self.program.scopes.get(scope as usize) else { break };
-            if found.kind == ScopeKind::Function {
-                let class = self.program.scopes.get(found.parent as usize);
-                return match class {
-                    Some(class) if class.kind == ScopeKind::Class => format!("{}.{}", class.name, found.name),
-                    _ => found.name.clone(),
-                };
-            }
-            scope = found.parent;
-            if scope == 0 {
-                break;
-            }
-        }
-        String::new()
-    }
-}
-
-enum Callee {
-    Value(Value),
-    Method(Value, String),
 }
 
 /// `value.name`.
@@ -728,16 +582,31 @@ mod tests {
         reaches("from os import system as s\ns('id')", "os.system(\"id\")");
         reaches("__import__('o'+'s').system('id')", "os.system(\"id\")");
         reaches("getattr(__import__('so'[::-1]), 'metsys'[::-1])('id')", "os.system(\"id\")");
-        reaches("import importlib\nm = importlib.import_module(''.join([chr(111), chr(115)]))\nm.popen('x').read()", "os.popen(\"x\")");
+        reaches(
+            "import importlib\nm = importlib.import_module(''.join([chr(111), chr(115)]))\nm.popen('x').read()",
+            "os.popen(\"x\")",
+        );
         reaches("import base64\nexec(base64.b64decode('aW1wb3J0IG9zCm9zLnN5c3RlbSgiaWQiKQ=='))", "os.system(\"id\")");
         reaches("globals()['__builtins__'].__dict__['ev'+'al']('1+1')", "builtins.eval(\"1+1\")");
-        reaches("x = lambda s: bytes([b ^ 1 for b in s]).decode()\n__import__(x(b'nr')).system(x(b'he'))", "os.system(\"id\")");
-        reaches("def d(s):\n    return ''.join(chr(c - 1) for c in s)\n__import__(d([112, 116])).system('id')", "os.system(\"id\")");
-        reaches("import codecs\ngetattr(__import__('os'), codecs.decode('flfgrz', 'rot13'))('id')", "os.system(\"id\")");
+        reaches(
+            "x = lambda s: bytes([b ^ 1 for b in s]).decode()\n__import__(x(b'nr')).system(x(b'he'))",
+            "os.system(\"id\")",
+        );
+        reaches(
+            "def d(s):\n    return ''.join(chr(c - 1) for c in s)\n__import__(d([112, 116])).system('id')",
+            "os.system(\"id\")",
+        );
+        reaches(
+            "import codecs\ngetattr(__import__('os'), codecs.decode('flfgrz', 'rot13'))('id')",
+            "os.system(\"id\")",
+        );
         reaches("import operator\noperator.attrgetter('system')(__import__('os'))('id')", "os.system(\"id\")");
         reaches("import operator, os\noperator.methodcaller('system', 'id')(os)", "os.system(os)");
         reaches("import sys\nsys.modules['os'].system('id')", "os.system(\"id\")");
-        reaches("class A:\n  def __reduce__(self):\n    import os\n    return (os.system, ('id',))", "os.system(\"id\")");
+        reaches(
+            "class A:\n  def __reduce__(self):\n    import os\n    return (os.system, ('id',))",
+            "os.system(\"id\")",
+        );
         reaches("f'{__import__(\"os\").system(\"id\")}'", "os.system(\"id\")");
         reaches("import os\nclass A:\n  x = os.system('id')", "os.system(\"id\")");
         reaches("(lambda m: m.system('id'))(__import__('os'))", "os.system(\"id\")");
@@ -748,21 +617,24 @@ mod tests {
 
     #[test]
     fn methods_of_models_are_not_builtins() {
-        let calls = symbols("def f(model):\n    model.eval()\n    self.model.compile('x')\nmodel.eval()\nimport re\nre.compile('import os')");
+        let calls = symbols(
+            "def f(model):\n    model.eval()\n    self.model.compile('x')\nmodel.eval()\nimport re\nre.compile('import os')",
+        );
         assert!(calls.iter().all(|call| !call.starts_with("eval") && !call.starts_with("compile")), "{calls:?}");
     }
 
     #[test]
     fn where_it_runs_is_told() {
         let seen = follow("import os\nos.system('a')\ndef f():\n    os.system('b')\n");
-        let places: Vec<(bool, &str)> = seen.calls.iter().map(|call| (call.on_import, call.function.as_str())).collect();
+        let places: Vec<(bool, &str)> =
+            seen.calls.iter().map(|call| (call.on_import, call.function.as_str())).collect();
         assert_eq!(places, [(true, ""), (false, "f")]);
     }
 
     #[test]
     fn growth_is_bounded() {
-        follow("a = 'x' * 1000\nb = a * 1000\nc = b * 1000\nd = [c * 1000 for i in range(100000)]\n");
-        follow(&"a = lambda x: a(x)\na(1)\n".repeat(10));
-        follow(&"exec('".repeat(1000));
+        let _ = follow("a = 'x' * 1000\nb = a * 1000\nc = b * 1000\nd = [c * 1000 for i in range(100000)]\n");
+        let _ = follow(&"a = lambda x: a(x)\na(1)\n".repeat(10));
+        let _ = follow(&"exec('".repeat(1000));
     }
 }

@@ -1,11 +1,14 @@
 //! Python and Jinja, read tolerantly into syntax trees that are bounded in depth and size.
 
-pub mod builtin;
+pub(crate) mod builtin;
+mod call;
+pub(crate) mod decode;
 mod expression;
-pub mod fold;
+pub(crate) mod fold;
 mod parse;
-pub mod token;
-pub mod tree;
-pub mod value;
+mod postfix;
+pub(crate) mod token;
+pub(crate) mod tree;
+pub(crate) mod value;
 
-pub use parse::{jinja_expression, python};
+pub(crate) use parse::{jinja_expression, python};

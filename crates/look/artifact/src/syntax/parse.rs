@@ -9,7 +9,7 @@ const TOKENS_MAX: usize = 1_000_000;
 
 /// Reads a Python source.
 #[must_use]
-pub fn python(source: &str) -> Program {
+pub(crate) fn python(source: &str) -> Program {
     let mut parser = Parser::new(source, Dialect::Python, TOKENS_MAX);
     parser.program.scopes.push(Scope { kind: ScopeKind::Module, name: String::new(), parent: 0 });
     let mut reader = Reader { parser, open: vec![(0, 0)], level: 0, pending: None };
@@ -19,7 +19,7 @@ pub fn python(source: &str) -> Program {
 
 /// Reads one Jinja expression (or the words behind a tag's name).
 #[must_use]
-pub fn jinja_expression(source: &str, tokens_max: usize) -> (Program, ExprId) {
+pub(crate) fn jinja_expression(source: &str, tokens_max: usize) -> (Program, ExprId) {
     let mut parser = Parser::new(source, Dialect::Jinja, tokens_max);
     let id = parser.expressions();
     if parser.kind().is_some() {
@@ -162,7 +162,9 @@ impl Reader {
 
     fn expression_follows(&self) -> bool {
         match self.parser.kind() {
-            Some(Kind::Name(name)) => !matches!(name.as_str(), "in" | "is" | "and" | "or" | "not" | "if" | "else" | "for"),
+            Some(Kind::Name(name)) => {
+                !matches!(name.as_str(), "in" | "is" | "and" | "or" | "not" | "if" | "else" | "for")
+            }
             Some(Kind::Text(_) | Kind::Bytes(_) | Kind::Number(_) | Kind::Format(_)) => true,
             _ => false,
         }
@@ -181,7 +183,9 @@ impl Reader {
             self.place(Statement::Expression(annotation), line);
         }
         let op = match self.parser.kind() {
-            Some(Kind::Op(op)) if op.len() > 1 && op.ends_with('=') && !matches!(*op, "==" | "!=" | "<=" | ">=" | ":=") => {
+            Some(Kind::Op(op))
+                if op.len() > 1 && op.ends_with('=') && !matches!(*op, "==" | "!=" | "<=" | ">=" | ":=") =>
+            {
                 Some(*op)
             }
             _ => None,
@@ -318,8 +322,11 @@ impl Reader {
         }
         loop {
             let value = self.parser.one();
-            let target =
-                if self.parser.take_word("as") { Some(self.parser.expression(super::expression::TARGET)) } else { None };
+            let target = if self.parser.take_word("as") {
+                Some(self.parser.expression(super::expression::TARGET))
+            } else {
+                None
+            };
             self.place(Statement::With { value, target }, line);
             if !self.parser.take_op(",") || self.parser.is_op(")") {
                 break;
@@ -405,18 +412,29 @@ class M[T](nn.Module, metaclass=Meta):
 
     #[test]
     fn depth_and_nonsense_are_survived() {
-        for source in ["(".repeat(100_000), "-".repeat(100_000), "a.".repeat(50_000), "f'{f'{f'{".repeat(1000), "lambda:".repeat(50_000),
-            "x if ".repeat(50_000), "not ".repeat(50_000), "{".repeat(9999), "a[".repeat(9999), "def f(x=".repeat(999), "@".repeat(99)]
-        {
-            python(&source);
-            jinja_expression(&source, 100_000);
+        for source in [
+            "(".repeat(100_000),
+            "-".repeat(100_000),
+            "a.".repeat(50_000),
+            "f'{f'{f'{".repeat(1000),
+            "lambda:".repeat(50_000),
+            "x if ".repeat(50_000),
+            "not ".repeat(50_000),
+            "{".repeat(9999),
+            "a[".repeat(9999),
+            "def f(x=".repeat(999),
+            "@".repeat(99),
+        ] {
+            let _ = python(&source);
+            let _ = jinja_expression(&source, 100_000);
         }
         assert!(python(&"(".repeat(1000)).cut);
     }
 
     #[test]
     fn jinja_filters_and_tests() {
-        let (program, id) = jinja_expression("messages[0].role|trim if x is not none and y is divisibleby 3 else 'a' ~ 'b'", 100);
+        let (program, id) =
+            jinja_expression("messages[0].role|trim if x is not none and y is divisibleby 3 else 'a' ~ 'b'", 100);
         assert_eq!(program.errors, 0);
         assert!(matches!(program.expr(id), Expr::Choice { .. }));
     }

@@ -6,7 +6,7 @@
 
 /// What a token is. Texts are owned where they were decoded.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Identifier or keyword, after NFKC as Python reads it.
     Name(String),
     /// Number as written, underscores removed.
@@ -31,18 +31,18 @@ pub enum Kind {
 
 /// A token and the 1-based line it begins on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Token {
+pub(crate) struct Token {
     /// What it is.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// 1-based line.
-    pub line: u32,
+    pub(crate) line: u32,
 }
 
 /// Longest first, so that the first that fits is the longest.
 const OPERATORS: [&str; 49] = [
-    "**=", "//=", ">>=", "<<=", "...", "!=", "==", "<=", ">=", "->", ":=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=",
-    "@=", "**", "//", "<<", ">>", "<>", "+", "-", "*", "/", "%", "@", "&", "|", "^", "~", "<", ">", "(", ")", "[", "]",
-    "{", "}", ",", ":", ".", ";", "=", "!",
+    "**=", "//=", ">>=", "<<=", "...", "!=", "==", "<=", ">=", "->", ":=", "+=", "-=", "*=", "/=", "%=", "&=", "|=",
+    "^=", "@=", "**", "//", "<<", ">>", "<>", "+", "-", "*", "/", "%", "@", "&", "|", "^", "~", "<", ">", "(", ")",
+    "[", "]", "{", "}", ",", ":", ".", ";", "=", "!",
 ];
 
 /// Deeper than CPython's own limit of 100 levels of indentation.
@@ -50,7 +50,7 @@ const INDENTS_MAX: usize = 200;
 
 /// Which language's lines are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// Lines and indentation matter; `#` begins a comment.
     Python,
     /// One expression: line ends are blanks.
@@ -59,7 +59,7 @@ pub enum Dialect {
 
 /// All tokens of `source`, at most `tokens_max`; the flag says whether that was all.
 #[must_use]
-pub fn tokens(source: &str, dialect: Dialect, tokens_max: usize) -> (Vec<Token>, bool) {
+pub(crate) fn tokens(source: &str, dialect: Dialect, tokens_max: usize) -> (Vec<Token>, bool) {
     let mut lexer = Lexer { rest: source, line: 1, out: Vec::new(), indents: vec![0], brackets: 0, dialect };
     let whole = lexer.run(tokens_max);
     (lexer.out, whole)
@@ -283,7 +283,7 @@ fn literal(text: &str, prefix: &str) -> Kind {
 
 /// Python's escapes of a text literal. Unknown ones stay as written, as in Python.
 #[must_use]
-pub fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     if !text.contains('\\') {
         return text.to_owned();
     }
@@ -392,8 +392,8 @@ mod tests {
     #[test]
     fn broken_text_ends() {
         for source in ["'", "\"\\", "b'\\", "0x", "1e", "\\", "'''", "\\\r", "é\\"] {
-            tokens(source, Dialect::Python, 100);
-            tokens(source, Dialect::Jinja, 100);
+            let _ = tokens(source, Dialect::Python, 100);
+            let _ = tokens(source, Dialect::Jinja, 100);
         }
     }
 }

@@ -1,33 +1,33 @@
 //! Syntax trees as arenas: children are indices, so that neither walking nor dropping one recurses.
 
 /// Index of an expression in its [`Program`].
-pub type ExprId = u32;
+pub(crate) type ExprId = u32;
 
 /// An argument of a call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Argument {
+pub(crate) struct Argument {
     /// `name=value`.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// 1 for `*value`, 2 for `**value`.
-    pub stars: u8,
+    pub(crate) stars: u8,
     /// The value.
-    pub value: ExprId,
+    pub(crate) value: ExprId,
 }
 
 /// `for target in iter if condition` of a comprehension.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Clause {
+pub(crate) struct Clause {
     /// What each item is bound to.
-    pub target: ExprId,
+    pub(crate) target: ExprId,
     /// What is walked.
-    pub iter: ExprId,
+    pub(crate) iter: ExprId,
     /// Conditions that follow.
-    pub conditions: Vec<ExprId>,
+    pub(crate) conditions: Vec<ExprId>,
 }
 
 /// An expression.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Expr {
+pub(crate) enum Expr {
     /// Identifier; `True`, `False` and `None` too.
     Name(String),
     /// Text literal (adjacent ones joined).
@@ -76,16 +76,16 @@ pub enum Expr {
 
 /// One name that an import binds.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Imported {
+pub(crate) struct Imported {
     /// Dotted path: module, or module and name.
-    pub path: String,
+    pub(crate) path: String,
     /// The name it is bound to here; `*` for all.
-    pub bound: String,
+    pub(crate) bound: String,
 }
 
 /// A statement, blocks flattened: what matters is order and scope.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Statement {
+pub(crate) enum Statement {
     /// `import a.b as c`, `from a import b`. The number counts the leading dots.
     Import { names: Vec<Imported>, level: u32 },
     /// `target = value`, `target += value` (with its operator), `target: T = value`.
@@ -108,7 +108,7 @@ pub enum Statement {
 
 /// What a scope is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScopeKind {
+pub(crate) enum ScopeKind {
     /// The file itself: runs on import.
     Module,
     /// A class body: runs on import.
@@ -119,53 +119,53 @@ pub enum ScopeKind {
 
 /// A scope and the one around it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// What it is.
-    pub kind: ScopeKind,
+    pub(crate) kind: ScopeKind,
     /// Its name; empty for the module.
-    pub name: String,
+    pub(crate) name: String,
     /// The scope around it; its own index for the module.
-    pub parent: u32,
+    pub(crate) parent: u32,
 }
 
 /// A statement with its place.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Placed {
+pub(crate) struct Placed {
     /// What is said.
-    pub statement: Statement,
+    pub(crate) statement: Statement,
     /// 1-based line.
-    pub line: u32,
+    pub(crate) line: u32,
     /// Index into [`Program::scopes`].
-    pub scope: u32,
+    pub(crate) scope: u32,
 }
 
 /// A parsed source.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Program {
+pub(crate) struct Program {
     /// Expressions; children have smaller indices than their parents.
-    pub exprs: Vec<Expr>,
+    pub(crate) exprs: Vec<Expr>,
     /// Lines of the expressions.
-    pub lines: Vec<u32>,
+    pub(crate) lines: Vec<u32>,
     /// Statements in the order of the source.
-    pub statements: Vec<Placed>,
+    pub(crate) statements: Vec<Placed>,
     /// The module first.
-    pub scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<Scope>,
     /// Places that could not be read.
-    pub errors: u32,
+    pub(crate) errors: u32,
     /// Something was left out: too long or too deep.
-    pub cut: bool,
+    pub(crate) cut: bool,
 }
 
 impl Program {
     /// The expression of that id.
     #[must_use]
-    pub fn expr(&self, id: ExprId) -> &Expr {
+    pub(crate) fn expr(&self, id: ExprId) -> &Expr {
         self.exprs.get(id as usize).unwrap_or(&Expr::Bad)
     }
 
     /// The line on which it ends.
     #[must_use]
-    pub fn line(&self, id: ExprId) -> u32 {
+    pub(crate) fn line(&self, id: ExprId) -> u32 {
         self.lines.get(id as usize).copied().unwrap_or(0)
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 /// A folded value. `Unknown` is the honest answer most of the time.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Not known.
     Unknown,
     /// `None`.
@@ -30,25 +30,25 @@ pub enum Value {
 impl Value {
     /// A symbol of that path, unless it grew past any name that a person writes.
     #[must_use]
-    pub fn symbol(path: &str) -> Self {
+    pub(crate) fn symbol(path: &str) -> Self {
         if path.len() > 300 { Self::Unknown } else { Self::Symbol(Rc::from(path)) }
     }
 
     /// Text of that content.
     #[must_use]
-    pub fn text(text: &str) -> Self {
+    pub(crate) fn text(text: &str) -> Self {
         Self::Text(Rc::from(text))
     }
 
     /// Bytes of that content.
     #[must_use]
-    pub fn bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn bytes(bytes: &[u8]) -> Self {
         Self::Bytes(Rc::from(bytes))
     }
 
     /// The symbol's path.
     #[must_use]
-    pub fn path(&self) -> Option<&str> {
+    pub(crate) fn path(&self) -> Option<&str> {
         match self {
             Self::Symbol(path) => Some(path),
             _ => None,
@@ -57,7 +57,7 @@ impl Value {
 
     /// The text, or bytes read as text.
     #[must_use]
-    pub fn as_text(&self) -> Option<String> {
+    pub(crate) fn as_text(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.to_string()),
             Self::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
@@ -67,7 +67,7 @@ impl Value {
 
     /// The bytes, or text as UTF-8.
     #[must_use]
-    pub fn as_bytes(&self) -> Option<&[u8]> {
+    pub(crate) fn as_bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Text(text) => Some(text.as_bytes()),
             Self::Bytes(bytes) => Some(bytes),
@@ -77,7 +77,7 @@ impl Value {
 
     /// As a person reads it in a finding, cut to `chars_max`.
     #[must_use]
-    pub fn shown(&self, chars_max: usize) -> String {
+    pub(crate) fn shown(&self, chars_max: usize) -> String {
         let mut out = String::new();
         self.show(&mut out, chars_max, 0);
         if out.chars().count() > chars_max {

@@ -48,8 +48,25 @@ static IMPORT: Face = Face::new(
 
 /// Libraries that a diffusers pipeline or a sentence encoder is made of.
 const LIBRARIES: &[&str] = &[
-    "diffusers", "transformers", "onnxruntime", "optimum", "flax", "sentence_transformers", "peft", "tokenizers", "k_diffusion",
-    "stable_diffusion", "diffusers_modules", "torch", "timm", "open_clip", "sentencepiece", "pylate", "setfit", "span_marker", "gliner",
+    "diffusers",
+    "transformers",
+    "onnxruntime",
+    "optimum",
+    "flax",
+    "sentence_transformers",
+    "peft",
+    "tokenizers",
+    "k_diffusion",
+    "stable_diffusion",
+    "diffusers_modules",
+    "torch",
+    "timm",
+    "open_clip",
+    "sentencepiece",
+    "pylate",
+    "setfit",
+    "span_marker",
+    "gliner",
 ];
 
 /// The shape.
@@ -65,9 +82,23 @@ impl Shape for Hub {
     }
 
     fn claim(&self, value: &Json) -> bool {
-        ["auto_map", "custom_pipelines", "model_type", "architectures", "_diffusers_version", "trust_remote_code", "peft_type", "auto_mapping", "_class_name", "transformers_version", "tokenizer_class", "feature_extractor_type", "processor_class"]
-            .iter()
-            .any(|key| value.get(key).is_some())
+        [
+            "auto_map",
+            "custom_pipelines",
+            "model_type",
+            "architectures",
+            "_diffusers_version",
+            "trust_remote_code",
+            "peft_type",
+            "auto_mapping",
+            "_class_name",
+            "transformers_version",
+            "tokenizer_class",
+            "feature_extractor_type",
+            "processor_class",
+        ]
+        .iter()
+        .any(|key| value.get(key).is_some())
             || value.list().first().is_some_and(|first| first.has(&["idx", "type"]))
             || value.walk().iter().take(5_000).any(|(_, value)| value.get("auto_map").is_some())
     }
@@ -171,12 +202,15 @@ fn open(file: &str, source: Source, part: &Part, context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, scan_folder, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, scan_folder, verdict_of};
 
     #[test]
     fn what_a_repository_imports() {
-        assert_eq!(verdict_of(br#"{"architectures":["LlamaForCausalLM"],"model_type":"llama"}"#.to_vec()), Verdict::Clean);
+        assert_eq!(
+            verdict_of(br#"{"architectures":["LlamaForCausalLM"],"model_type":"llama"}"#.to_vec()),
+            Verdict::Clean
+        );
         let custom = br#"{"model_type":"x","auto_map":{"AutoModel":"modeling_x.XModel"}}"#;
         assert_eq!(verdict_of(custom.to_vec()), Verdict::Review);
         let elsewhere = br#"{"model_type":"x","auto_map":{"AutoModel":"someone/else--modeling_x.XModel"}}"#;
@@ -185,11 +219,17 @@ mod tests {
         assert_eq!(scan_folder(&[("config.json", custom), ("modeling_x.py", hostile)]).verdict(), Verdict::Blocked);
         let harmless = b"import torch\nclass XModel(torch.nn.Module):\n    def forward(self, x):\n        return x\n";
         assert_eq!(scan_folder(&[("config.json", custom), ("modeling_x.py", harmless)]).verdict(), Verdict::Review);
-        assert_eq!(verdict_of(br#"[{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"}]"#.to_vec()), Verdict::Clean);
+        assert_eq!(
+            verdict_of(
+                br#"[{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"}]"#.to_vec()
+            ),
+            Verdict::Clean
+        );
         assert_eq!(verdict_of(br#"[{"idx":0,"name":"0","path":"","type":"os.system"}]"#.to_vec()), Verdict::Blocked);
         let diffusers = br#"{"_class_name":"StableDiffusionPipeline","_diffusers_version":"0.3","unet":["diffusers","UNet2DConditionModel"],"safety_checker":[null,null]}"#;
         assert_eq!(verdict_of(diffusers.to_vec()), Verdict::Clean, "{:?}", rules_of(diffusers.to_vec()));
-        let evil = br#"{"_class_name":"StableDiffusionPipeline","_diffusers_version":"0.3","unet":["subprocess","Popen"]}"#;
+        let evil =
+            br#"{"_class_name":"StableDiffusionPipeline","_diffusers_version":"0.3","unet":["subprocess","Popen"]}"#;
         assert_eq!(verdict_of(evil.to_vec()), Verdict::Blocked);
     }
 }

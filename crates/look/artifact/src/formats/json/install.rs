@@ -38,8 +38,19 @@ pub(super) struct Package;
 
 /// Keys whose value a tool runs without being asked.
 const RUN_KEYS: &[&str] = &[
-    "preinstall", "install", "postinstall", "prepare", "prepublish", "preprepare", "postprepare", "postCreateCommand",
-    "postStartCommand", "postAttachCommand", "onCreateCommand", "initializeCommand", "updateContentCommand",
+    "preinstall",
+    "install",
+    "postinstall",
+    "prepare",
+    "prepublish",
+    "preprepare",
+    "postprepare",
+    "postCreateCommand",
+    "postStartCommand",
+    "postAttachCommand",
+    "onCreateCommand",
+    "initializeCommand",
+    "updateContentCommand",
 ];
 
 impl Shape for Package {

@@ -87,14 +87,22 @@ static NESTED: Face = Face::new(
 struct Names {
     dangerous: HashSet<String>,
     known: HashSet<String>,
+    grave_modules: HashSet<String>,
+    arithmetic: HashSet<String>,
 }
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
-    let text = include_str!("../../../../../../rules/keras-objects.toml");
-    let mut table: BTreeMap<String, Vec<String>> =
-        toml::from_str(text).expect("the table is part of the program, and a test reads it");
-    let mut take = |key: &str| table.remove(key).unwrap_or_default().into_iter().collect();
-    Names { dangerous: take("dangerous"), known: take("known") }
+    let read = |text: &str| -> BTreeMap<String, HashSet<String>> {
+        toml::from_str(text).expect("the table is part of the program, and a test reads it")
+    };
+    let mut keras = read(include_str!("../../../../../../rules/keras-objects.toml"));
+    let mut names = read(include_str!("../../../../../../rules/config-names.toml"));
+    Names {
+        dangerous: keras.remove("dangerous").unwrap_or_default(),
+        known: keras.remove("known").unwrap_or_default(),
+        grave_modules: names.remove("grave_modules").unwrap_or_default(),
+        arithmetic: names.remove("arithmetic").unwrap_or_default(),
+    }
 });
 
 /// The shape.
@@ -110,7 +118,11 @@ impl Shape for Keras {
     }
 
     fn claim(&self, value: &Json) -> bool {
-        value.walk().iter().take(20_000).any(|(_, value)| value.get("class_name").is_some() || value.has(&["modelTopology"]))
+        value
+            .walk()
+            .iter()
+            .take(20_000)
+            .any(|(_, value)| value.get("class_name").is_some() || value.has(&["modelTopology"]))
     }
 
     fn look(&self, value: &Json, _: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
@@ -130,7 +142,8 @@ impl Shape for Keras {
                     if value.get("function_type").is_some() || value.has(&["code", "defaults"]) {
                         code_of(&path, value, context);
                     }
-                    for path in value.get("paths").filter(|_| value.has(&["weights"])).into_iter().flat_map(Json::list) {
+                    for path in value.get("paths").filter(|_| value.has(&["weights"])).into_iter().flat_map(Json::list)
+                    {
                         if let Some(why) = path.text().and_then(onnx::strays) {
                             context.find(&onnx::PATH, format!("`{}`: {why}", shown(path.text().unwrap_or(""), 120)));
                         }
@@ -149,7 +162,10 @@ fn object(path: &str, class: &str, value: &Json, context: &mut Context<'_>) {
     let modules: Vec<&str> = value.all("module").filter_map(Json::text).collect();
     let module = modules.first().copied().unwrap_or("");
     let place = if path.is_empty() { "the model" } else { path };
-    if class.eq_ignore_ascii_case("lambda") || class == "__lambda__" || value.text_of("registered_name") == Some("Lambda") {
+    if class.eq_ignore_ascii_case("lambda")
+        || class == "__lambda__"
+        || value.text_of("registered_name") == Some("Lambda")
+    {
         code_of(path, value, context);
         return;
     }
@@ -171,7 +187,12 @@ fn object(path: &str, class: &str, value: &Json, context: &mut Context<'_>) {
     let registered = value.text_of("registered_name").unwrap_or("");
     let known = &*NAMES;
     let is_kerasish = module.is_empty() || is_keras_module(module);
-    if is_kerasish && !class.starts_with("__") && class != "function" && !known.known.contains(class) && !known.dangerous.contains(class) {
+    if is_kerasish
+        && !class.starts_with("__")
+        && class != "function"
+        && !known.known.contains(class)
+        && !known.dangerous.contains(class)
+    {
         context.find(&CUSTOM, format!("{place}: `{}`", shown(class, 80)));
     } else if registered.contains('>') && !registered.starts_with("keras") && is_kerasish {
         let package = registered.split('>').next().unwrap_or("");
@@ -182,9 +203,18 @@ fn object(path: &str, class: &str, value: &Json, context: &mut Context<'_>) {
 }
 
 fn is_keras_module(module: &str) -> bool {
-    ["keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "keras_hub", "keras_nlp", "keras_cv", "keras_core"]
-        .iter()
-        .any(|known| module == *known || module.strip_prefix(known).is_some_and(|rest| rest.starts_with('.')))
+    [
+        "keras",
+        "tf_keras",
+        "tensorflow.keras",
+        "tensorflow.python.keras",
+        "keras_hub",
+        "keras_nlp",
+        "keras_cv",
+        "keras_core",
+    ]
+    .iter()
+    .any(|known| module == *known || module.strip_prefix(known).is_some_and(|rest| rest.starts_with('.')))
 }
 
 fn imported(place: &str, module: &str, name: &str, context: &mut Context<'_>) {
@@ -193,18 +223,32 @@ fn imported(place: &str, module: &str, name: &str, context: &mut Context<'_>) {
     let last = name.rsplit('.').next().unwrap_or(name);
     let top = module.split('.').next().unwrap_or("");
     // Keras resolves `module` by import and `name` by attributes: either may hold the path.
-    let grave_module = GRAVE_MODULES.contains(&top) || module.split('.').any(|part| GRAVE_MODULES.contains(&part.trim_start_matches('_')));
-    if act(&path).is_some() || (module.is_empty() && name.contains('.') && act(name).is_some()) || (grave_module && !module.is_empty()) {
+    let grave_module = module.split('.').any(is_grave_module);
+    if act(&path).is_some()
+        || (module.is_empty() && name.contains('.') && act(name).is_some())
+        || (grave_module && !module.is_empty())
+    {
         context.find(&IMPORT, format!("{place}: `{shown_path}`"));
     } else if NAMES.dangerous.contains(last) && (is_keras_module(module) || module.is_empty() || top == "tensorflow") {
         context.find(&IMPORT, format!("{place}: `{shown_path}`, which loads, fetches or makes code"));
     } else if module == "builtins" || is_keras_module(module) || module.is_empty() {
-        if module == "builtins" && !matches!(last, "function" | "set" | "dict" | "list" | "tuple" | "int" | "float" | "str" | "bool" | "NoneType" | "type") {
+        if module == "builtins"
+            && !matches!(
+                last,
+                "function" | "set" | "dict" | "list" | "tuple" | "int" | "float" | "str" | "bool" | "NoneType" | "type"
+            )
+        {
             context.find(&IMPORT, format!("{place}: `{shown_path}`"));
         }
     } else if matches!(top, "tensorflow" | "numpy" | "jax" | "torch") {
-        let harmless = module.contains("python.framework") || module.contains(".ops") || module.ends_with(".nn") || module.ends_with("dtypes")
-            || module.contains(".math") || module == "numpy" || module.contains("activations") || module.contains("data_structures");
+        let harmless = module.contains("python.framework")
+            || module.contains(".ops")
+            || module.ends_with(".nn")
+            || module.ends_with("dtypes")
+            || module.contains(".math")
+            || module == "numpy"
+            || module.contains("activations")
+            || module.contains("data_structures");
         if !harmless {
             context.find(&CUSTOM, format!("{place}: `{shown_path}`"));
         }
@@ -213,27 +257,35 @@ fn imported(place: &str, module: &str, name: &str, context: &mut Context<'_>) {
     }
 }
 
-/// Modules of which a model needs nothing at all.
-const GRAVE_MODULES: &[&str] = &[
-    "os", "posix", "nt", "sys", "subprocess", "shutil", "importlib", "runpy", "pty", "socket", "ctypes", "code", "codeop",
-    "pickle", "dill", "cloudpickle", "marshal", "types", "inspect", "builtins_", "webbrowser", "urllib", "requests", "http", "pip",
-    "multiprocessing", "threading", "asyncio", "signal", "atexit", "tempfile", "zipimport", "pkgutil", "cProfile", "profile",
-    "pdb", "bdb", "timeit", "trace", "operator", "functools", "platform", "distutils", "setuptools", "cffi", "gc", "site", "pydoc",
-    "commands", "imp", "shelve", "joblib", "yaml", "sqlite3", "smtplib", "ftplib", "telnetlib", "paramiko", "fileinput", "glob",
-    "pathlib", "io", "linecache", "doctest", "unittest", "test", "venv", "ensurepip", "winreg", "mmap", "resource", "fcntl",
-];
-
 /// Whether a top-level module offers nothing that a model needs.
 pub(in crate::formats) fn is_grave_module(top: &str) -> bool {
-    GRAVE_MODULES.contains(&top.trim_start_matches('_'))
+    NAMES.grave_modules.contains(top.trim_start_matches('_'))
 }
 
 /// Layers that open what their configuration names.
 fn layer_files(path: &str, value: &Json, context: &mut Context<'_>) {
     let Some(config) = value.get("config") else { return };
-    for key in ["vocabulary", "idf_weights", "filepath", "file_path", "path", "weights_path", "filename", "fname", "origin", "url", "cache_dir", "vocabulary_path", "proto", "merges", "preset", "endpoint"] {
+    for key in [
+        "vocabulary",
+        "idf_weights",
+        "filepath",
+        "file_path",
+        "path",
+        "weights_path",
+        "filename",
+        "fname",
+        "origin",
+        "url",
+        "cache_dir",
+        "vocabulary_path",
+        "proto",
+        "merges",
+        "preset",
+        "endpoint",
+    ] {
         let Some(text) = config.text_of(key) else { continue };
-        let looks_like_file = onnx::strays(text).is_some() || text.contains('/') || text.contains('\\') || text.contains('.');
+        let looks_like_file =
+            onnx::strays(text).is_some() || text.contains('/') || text.contains('\\') || text.contains('.');
         if (key == "vocabulary" || looks_like_file) && !text.is_empty() {
             context.find(&FILE, format!("{path}: `{key}` is `{}`", shown(text, 120)));
         }
@@ -254,13 +306,15 @@ fn code_of(path: &str, value: &Json, context: &mut Context<'_>) {
     }
     let config = value.get("config").unwrap_or(value);
     let held = config.get("function").filter(|function| matches!(function, Json::List(_)));
-    let coded = config.get("code").or_else(|| config.get("function").and_then(|f| f.get("config")).and_then(|c| c.get("code")));
+    let coded =
+        config.get("code").or_else(|| config.get("function").and_then(|f| f.get("config")).and_then(|c| c.get("code")));
     if held.is_some() || coded.is_some_and(|code| *code != Json::Null) {
         context.find(&LAMBDA, format!("{path}: code that could not be read"));
         return;
     }
     // No bytecode: a function by name out of a module, which is an import like any other.
-    let name = config.text_of("function").or_else(|| config.get("function").and_then(|f| f.text_of("config"))).unwrap_or("");
+    let name =
+        config.text_of("function").or_else(|| config.get("function").and_then(|f| f.text_of("config"))).unwrap_or("");
     let module = config
         .text_of("module")
         .or_else(|| config.get("function").and_then(|f| f.text_of("module")))
@@ -268,7 +322,8 @@ fn code_of(path: &str, value: &Json, context: &mut Context<'_>) {
         .unwrap_or("");
     if !name.is_empty() {
         let path = if module.is_empty() { name.to_owned() } else { format!("{module}.{name}") };
-        let grave = act(&path).is_some() || act(name).is_some() || GRAVE_MODULES.contains(&module.split('.').next().unwrap_or(""));
+        let grave =
+            act(&path).is_some() || act(name).is_some() || is_grave_module(module.split('.').next().unwrap_or(""));
         let face = if grave { &IMPORT } else { &CUSTOM };
         context.find(face, format!("a Lambda calls `{}`", shown(&path, 160)));
         function_source(name, context);
@@ -297,31 +352,16 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     let decode = |alphabet| GeneralPurpose::new(alphabet, lenient).decode(&plain).ok();
     let bytes = decode(&base64::alphabet::STANDARD).or_else(|| decode(&base64::alphabet::URL_SAFE));
     // `codecs.encode(code, "base64")` is what Keras writes; older versions wrote raw characters.
-    bytes.or_else(|| text.starts_with(['\u{e3}', 'c']).then(|| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()))
+    bytes.or_else(|| {
+        text.starts_with(['\u{e3}', 'c'])
+            .then(|| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect())
+    })
 }
 
 /// Names that arithmetic on tensors uses.
 fn is_arithmetic(name: &str) -> bool {
-    const MODULES: &[&str] = &["tf", "K", "keras", "ops", "np", "numpy", "tensorflow", "backend", "math", "nn", "linalg", "layers", "activations", "jnp", "torch", "random", "image", "signal"];
-    const BUILTINS: &[&str] = &["len", "range", "int", "float", "abs", "min", "max", "sum", "tuple", "list", "zip", "enumerate", "isinstance", "round", "print", "slice", "bool", "str"];
-    MODULES.contains(&name) || BUILTINS.contains(&name) || TENSOR_NAMES.contains(&name) || NAMES.known.contains(name)
+    NAMES.arithmetic.contains(name) || NAMES.known.contains(name)
 }
-
-const TENSOR_NAMES: &[&str] = &[
-    "shape", "dtype", "cast", "reshape", "transpose", "expand_dims", "squeeze", "concat", "concatenate", "stack", "unstack",
-    "split", "tile", "repeat", "gather", "gather_nd", "scatter_nd", "where", "equal", "not_equal", "greater", "less", "one_hot",
-    "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "reduce_std", "reduce_variance",
-    "matmul", "dot", "batch_dot", "tensordot", "einsum", "l2_normalize", "normalize", "softmax", "sigmoid", "relu", "tanh", "gelu",
-    "silu", "swish", "elu", "softplus", "exp", "log", "sqrt", "rsqrt", "square", "pow", "sign", "floor", "ceil", "clip", "clip_by_value",
-    "maximum", "minimum", "mean", "std", "var", "cumsum", "argmax", "argmin", "top_k", "sort", "argsort", "zeros", "ones", "zeros_like",
-    "ones_like", "fill", "eye", "range", "constant", "identity", "resize", "resize_images", "pad", "mirror_pad", "reverse", "flip",
-    "image", "nn", "strings", "lower", "regex_replace", "get_shape", "as_list", "ndims", "int_shape", "permute_dimensions", "epsilon",
-    "float32", "float16", "int32", "int64", "bool", "string", "newaxis", "boolean_mask", "sequence_mask", "stop_gradient", "lambda",
-    "depth_to_space", "space_to_depth", "conv2d", "conv1d", "max_pool", "avg_pool", "pool2d", "dropout", "batch_normalization", "name",
-    "axis", "size", "convert_to_tensor", "norm", "cond", "while_loop", "map_fn", "scan", "sin", "cos", "abs", "erf", "log_softmax",
-    "uniform", "normal", "random_normal", "random_uniform", "fft", "rfft", "stft", "to_float", "astype", "T", "real", "imag", "divide",
-    "multiply", "add", "subtract", "logical_not", "logical_and", "logical_or", "sum", "max", "min", "any", "all", "floormod", "rank",
-];
 
 fn judge_code(path: &str, bytes: &[u8], context: &mut Context<'_>) {
     let place = if path.is_empty() { "the model" } else { path };
@@ -333,7 +373,8 @@ fn judge_code(path: &str, bytes: &[u8], context: &mut Context<'_>) {
     // A name that an argument or the code's own functions could have brought is still not known to be harmless.
     let texts = code.constants.iter().filter(|text| super::payload(text).is_some() || text.contains("__")).count();
     let listed: Vec<&str> = odd.iter().take(12).map(|name| name.as_str()).collect();
-    let explanation = format!("names: {}\nconstants: {}", code.names.join(", "), shown(&code.constants.join(" | "), 800));
+    let explanation =
+        format!("names: {}\nconstants: {}", code.names.join(", "), shown(&code.constants.join(" | "), 800));
     if odd.is_empty() && texts == 0 {
         context.find(&ARITHMETIC, format!("{place}: names {}", code.names.join(", "))).explain(&explanation);
     } else {
@@ -344,8 +385,23 @@ fn judge_code(path: &str, bytes: &[u8], context: &mut Context<'_>) {
 /// Activations, losses and metrics by name: a name is a word.
 fn function_name(path: &str, text: &str, context: &mut Context<'_>) {
     let last = path.rsplit('.').next().unwrap_or("");
-    let is_name = matches!(last, "activation" | "recurrent_activation" | "loss" | "optimizer" | "kernel_initializer" | "bias_initializer" | "kernel_regularizer" | "kernel_constraint" | "output_mode" | "standardize" | "split" | "reduction" | "mask" | "function")
-        || path.contains("metrics[");
+    let is_name = matches!(
+        last,
+        "activation"
+            | "recurrent_activation"
+            | "loss"
+            | "optimizer"
+            | "kernel_initializer"
+            | "bias_initializer"
+            | "kernel_regularizer"
+            | "kernel_constraint"
+            | "output_mode"
+            | "standardize"
+            | "split"
+            | "reduction"
+            | "mask"
+            | "function"
+    ) || path.contains("metrics[");
     if !is_name || text.len() > 200_000 || decode(text).is_some() {
         return;
     }
@@ -354,7 +410,8 @@ fn function_name(path: &str, text: &str, context: &mut Context<'_>) {
         context.find(&IMPORT, format!("{path}: `{}`", shown(text, 160)));
     } else if !is_word {
         let seen = crate::syntax::fold::follow(text);
-        let block = judge(&seen, Runs::OnLoad).iter().any(|deed| deed.weight == Weight::Block) || !seen.dunders.is_empty();
+        let block =
+            judge(&seen, Runs::OnLoad).iter().any(|deed| deed.weight == Weight::Block) || !seen.dunders.is_empty();
         let face = if block { &LAMBDA } else { &CUSTOM };
         context.find(face, format!("{path}: `{}`", shown(text, 160)));
     }
@@ -362,8 +419,9 @@ fn function_name(path: &str, text: &str, context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
+    use super::NAMES;
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     fn model(layer: &str) -> Vec<u8> {
         let input = r#"{"module":"keras.layers","class_name":"InputLayer","config":{"batch_shape":[null,8]},"registered_name":null}"#;
@@ -384,18 +442,39 @@ mod tests {
         for (layer, rule) in [
             (r#"{"module":"os","class_name":"function","config":"system","registered_name":"function"}"#, import),
             (r#"{"module":"builtins","class_name":"function","config":"exec","registered_name":"function"}"#, import),
-            (r#"{"module":"keras.utils","class_name":"function","config":"get_file","registered_name":"function"}"#, import),
+            (
+                r#"{"module":"keras.utils","class_name":"function","config":"get_file","registered_name":"function"}"#,
+                import,
+            ),
             (r#"{"module":"keras.config","class_name":"function","config":"enable_unsafe_deserialization"}"#, import),
             (r#"{"module":"subprocess","class_name":"Popen","config":{"args":["id"]},"registered_name":null}"#, import),
-            (r#"{"module":"keras.layers","class_name":"Dense","config":{"activation":{"module":"os","class_name":"function","config":"system"}}}"#, import),
+            (
+                r#"{"module":"keras.layers","class_name":"Dense","config":{"activation":{"module":"os","class_name":"function","config":"system"}}}"#,
+                import,
+            ),
             (r#"{"module":"keras.src.utils","class_name":"function","config":"random._os.system"}"#, import),
-            (r#"{"class_name":"Lambda","config":{"function":"system","function_type":"function","module":"os"}}"#, import),
-            (r#"{"module":"keras.layers","class_name":"StringLookup","config":{"vocabulary":"/etc/passwd"}}"#, "artifact.keras-file-access"),
-            (r#"{"module":"keras.layers","class_name":"TextVectorization","config":{"vocabulary":"http://169.254.169.254/"}}"#, "artifact.keras-file-access"),
-            (r#"{"module":"keras.layers","class_name":"TorchModuleWrapper","config":{"module":"gASV"}}"#, "artifact.keras-foreign-module"),
+            (
+                r#"{"class_name":"Lambda","config":{"function":"system","function_type":"function","module":"os"}}"#,
+                import,
+            ),
+            (
+                r#"{"module":"keras.layers","class_name":"StringLookup","config":{"vocabulary":"/etc/passwd"}}"#,
+                "artifact.keras-file-access",
+            ),
+            (
+                r#"{"module":"keras.layers","class_name":"TextVectorization","config":{"vocabulary":"http://169.254.169.254/"}}"#,
+                "artifact.keras-file-access",
+            ),
+            (
+                r#"{"module":"keras.layers","class_name":"TorchModuleWrapper","config":{"module":"gASV"}}"#,
+                "artifact.keras-foreign-module",
+            ),
             (r#"{"module":"my.package","class_name":"Odd","config":{}}"#, "artifact.keras-custom"),
             (r#"{"module":null,"class_name":"Odd","config":{},"registered_name":"mine>Odd"}"#, "artifact.keras-custom"),
-            (r#"{"module":"keras.layers","class_name":"Dense","config":{"activation":"__import__('os').system('id')"}}"#, "artifact.keras-lambda"),
+            (
+                r#"{"module":"keras.layers","class_name":"Dense","config":{"activation":"__import__('os').system('id')"}}"#,
+                "artifact.keras-lambda",
+            ),
         ] {
             assert!(rules_of(model(layer)).contains(&rule.to_owned()), "{layer}: {:?}", rules_of(model(layer)));
         }
@@ -403,9 +482,16 @@ mod tests {
 
     #[test]
     fn lambdas_are_judged_by_the_names_in_their_code() {
-        // `marshal.dumps((lambda x: __import__('os').system('id')).__code__)` of Python 3.11, and `lambda x: x * 2`.
-        let hostile = "4wEAAAAAAAAAAAAAAAMAAAAPAAAA8ygAAACXAHQBAAAAAAAAAABkAaYBAACrAQAAAAAAAABkAqYBAACrAQ";
-        let layer = format!(r#"{{"class_name":"Lambda","config":{{"function":["{hostile}\n",null,null],"function_type":"lambda"}}}}"#);
-        assert_eq!(verdict_of(model(&layer)), Verdict::Blocked, "unreadable code is not harmless");
+        let verdict = |model: &str| verdict_of(model.as_bytes().to_vec());
+        // Made by Keras itself, see `testdata/make.py`.
+        let hostile = include_str!("../../../testdata/keras-lambda-hostile.json");
+        assert_eq!(verdict(hostile), Verdict::Blocked);
+        assert_eq!(verdict(include_str!("../../../testdata/keras-lambda-arithmetic.json")), Verdict::Review);
+        let (before, code) = hostile.split_once("\"code\": \"").unwrap();
+        let cut = format!("{before}\"code\": \"{}", &code[60..]);
+        assert_eq!(verdict(&cut), Verdict::Blocked, "unreadable code is not harmless");
+        for table in [&NAMES.dangerous, &NAMES.known, &NAMES.grave_modules, &NAMES.arithmetic] {
+            assert!(table.len() > 20);
+        }
     }
 }

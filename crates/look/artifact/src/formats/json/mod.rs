@@ -93,7 +93,11 @@ impl Format for JsonFormat {
                 Ok(next) => next,
                 // Behind a whole document: JSON Lines that break off, or something of another kind.
                 Err(Unread::Malformed { .. } | Unread::Truncated { .. }) if count > 0 => {
-                    context.find_at(trailing_face(), end, format!("{} bytes behind the document", part.source.len() - end));
+                    context.find_at(
+                        trailing_face(),
+                        end,
+                        format!("{} bytes behind the document", part.source.len() - end),
+                    );
                     context.embed("trailing", part.source.from(end), crate::part::Kind::Any);
                     return Ok(());
                 }
@@ -127,19 +131,49 @@ impl Format for JsonFormat {
 fn matters(name: &str) -> bool {
     matches!(
         name,
-        "class_name" | "module" | "config" | "registered_name" | "auto_map" | "_target_" | "chat_template" | "function" | "source"
-            | "cells" | "trust_remote_code" | "architectures" | "model_type" | "type"
+        "class_name"
+            | "module"
+            | "config"
+            | "registered_name"
+            | "auto_map"
+            | "_target_"
+            | "chat_template"
+            | "function"
+            | "source"
+            | "cells"
+            | "trust_remote_code"
+            | "architectures"
+            | "model_type"
+            | "type"
     )
 }
 
 /// Strings that are programs, whoever evaluates them.
 fn texts(value: &Json, context: &mut Context<'_>) {
-    const MARKS: &[&str] = &["__import__", "os.system", "subprocess", "eval(", "exec(", "popen", "<script", "javascript:", "curl ", "wget ", "/dev/tcp", "base64 -d", "powershell", "__globals__", "__subclasses__"];
+    const MARKS: &[&str] = &[
+        "__import__",
+        "os.system",
+        "subprocess",
+        "eval(",
+        "exec(",
+        "popen",
+        "<script",
+        "javascript:",
+        "curl ",
+        "wget ",
+        "/dev/tcp",
+        "base64 -d",
+        "powershell",
+        "__globals__",
+        "__subclasses__",
+    ];
     let mut judged = 0;
     for (path, value) in value.walk() {
         let Json::Text(text) = value else { continue };
         // Templates, notebooks and code in documents have readers of their own.
-        let elsewhere = ["chat_template", "cells[", "worksheets[", "vocab", "scripts.", "outputs"].iter().any(|part| path.contains(part));
+        let elsewhere = ["chat_template", "cells[", "worksheets[", "vocab", "scripts.", "outputs"]
+            .iter()
+            .any(|part| path.contains(part));
         if elsewhere || text.len() > 100_000 || !MARKS.iter().any(|mark| text.contains(mark)) || judged > 200 {
             continue;
         }

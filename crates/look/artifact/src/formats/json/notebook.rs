@@ -72,11 +72,16 @@ impl Shape for Notebook {
 
     fn claim(&self, value: &Json) -> bool {
         let cells = value.get("cells").or_else(|| value.get("worksheets"));
-        cells.is_some_and(|cells| matches!(cells, Json::List(_))) && (value.get("nbformat").is_some() || value.get("metadata").is_some() || has_cells(value))
+        cells.is_some_and(|cells| matches!(cells, Json::List(_)))
+            && (value.get("nbformat").is_some() || value.get("metadata").is_some() || has_cells(value))
     }
 
     fn look(&self, value: &Json, _: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
-        let sheets = value.get("worksheets").map_or(&[][..], Json::list).iter().flat_map(|sheet| sheet.get("cells").map_or(&[][..], Json::list));
+        let sheets = value
+            .get("worksheets")
+            .map_or(&[][..], Json::list)
+            .iter()
+            .flat_map(|sheet| sheet.get("cells").map_or(&[][..], Json::list));
         let mut program = String::new();
         for (index, cell) in value.get("cells").map_or(&[][..], Json::list).iter().chain(sheets).enumerate() {
             let source = joined(cell.get("source").or_else(|| cell.get("input")));
@@ -84,7 +89,11 @@ impl Shape for Notebook {
                 Some("code") => code(index, &source, &mut program, context),
                 _ => {
                     markup(&format!("cell {index}"), &source, context);
-                    context.embed(&format!("cell {index}"), Source::memory(source.into_bytes()), Kind::Text(TextKind::Document));
+                    context.embed(
+                        &format!("cell {index}"),
+                        Source::memory(source.into_bytes()),
+                        Kind::Text(TextKind::Document),
+                    );
                 }
             }
             outputs(index, cell, context);
@@ -115,8 +124,12 @@ fn code(index: usize, source: &str, program: &mut String, context: &mut Context<
         let name = magic.split_whitespace().next().unwrap_or("");
         let body = source.trim_start().split_once('\n').map_or("", |(_, body)| body);
         match name {
-            "bash" | "sh" | "script" | "!" | "cmd" | "powershell" | "zsh" | "system" | "sx" | "perl" | "ruby" => return command(&place, body, context),
-            "javascript" | "js" | "html" | "HTML" | "svg" => return markup(&place, &format!("<script>{body}</script>"), context),
+            "bash" | "sh" | "script" | "!" | "cmd" | "powershell" | "zsh" | "system" | "sx" | "perl" | "ruby" => {
+                return command(&place, body, context);
+            }
+            "javascript" | "js" | "html" | "HTML" | "svg" => {
+                return markup(&place, &format!("<script>{body}</script>"), context);
+            }
             "writefile" | "file" | "latex" | "markdown" | "sql" | "R" | "cython" | "julia" => {
                 if name == "cython" {
                     context.find(&COMMAND, format!("{place}: `%%{name}` compiles code"));
@@ -133,7 +146,9 @@ fn python_lines(place: &str, source: &str, program: &mut String, context: &mut C
     for line in source.lines() {
         let bare = line.trim_start();
         let indent = &line[..line.len() - bare.len()];
-        let assigned = bare.split_once("= !").or_else(|| bare.split_once("=!")).filter(|(name, _)| !name.trim().is_empty() && name.trim().chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ' ' | ',')));
+        let assigned = bare.split_once("= !").or_else(|| bare.split_once("=!")).filter(|(name, _)| {
+            !name.trim().is_empty() && name.trim().chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ' ' | ','))
+        });
         if let Some(shell_line) = bare.strip_prefix('!').or(assigned.map(|(_, command)| command)) {
             command(place, shell_line.trim_start_matches('!'), context);
             let _ = writeln!(program, "{indent}pass");
@@ -176,8 +191,12 @@ fn outputs(index: usize, cell: &Json, context: &mut Context<'_>) {
         for (kind, value) in data {
             let place = format!("output of cell {index}, {}", shown(kind, 40));
             match kind.as_str() {
-                "application/javascript" | "javascript" => markup(&place, &format!("<script>{}</script>", joined(Some(value))), context),
-                "text/html" | "html" | "image/svg+xml" | "svg" | "text/markdown" => markup(&place, &joined(Some(value)), context),
+                "application/javascript" | "javascript" => {
+                    markup(&place, &format!("<script>{}</script>", joined(Some(value))), context)
+                }
+                "text/html" | "html" | "image/svg+xml" | "svg" | "text/markdown" => {
+                    markup(&place, &joined(Some(value)), context)
+                }
                 _ => {}
             }
         }
@@ -187,20 +206,48 @@ fn outputs(index: usize, cell: &Json, context: &mut Context<'_>) {
 /// Markup that a viewer shows.
 fn markup(place: &str, text: &str, context: &mut Context<'_>) {
     let lower = text.to_ascii_lowercase();
-    let handler = ["onerror=", "onload=", "onmouseover=", "onclick=", "onfocus="].iter().find(|name| lower.contains(**name));
-    let active = lower.contains("<script") || lower.contains("javascript:") || lower.contains("<iframe") || lower.contains("<object") || handler.is_some();
+    let handler =
+        ["onerror=", "onload=", "onmouseover=", "onclick=", "onfocus="].iter().find(|name| lower.contains(**name));
+    let active = lower.contains("<script")
+        || lower.contains("javascript:")
+        || lower.contains("<iframe")
+        || lower.contains("<object")
+        || handler.is_some();
     if !active {
         return;
     }
     const GRAVE: &[&str] = &[
-        "kernel.execute", "document.cookie", "xmlhttprequest", "fetch(", "eval(", "atob(", "localstorage", "sendbeacon", "new websocket",
-        "notebook.insert", "jupyter.notebook", "ipython.notebook", "window.location", "document.location", "/api/terminals", "/api/contents",
-        "/api/kernels", "new image", "document.write", "importscripts", "_xsrf", "alert(",
+        "kernel.execute",
+        "document.cookie",
+        "xmlhttprequest",
+        "fetch(",
+        "eval(",
+        "atob(",
+        "localstorage",
+        "sendbeacon",
+        "new websocket",
+        "notebook.insert",
+        "jupyter.notebook",
+        "ipython.notebook",
+        "window.location",
+        "document.location",
+        "/api/terminals",
+        "/api/contents",
+        "/api/kernels",
+        "new image",
+        "document.write",
+        "importscripts",
+        "_xsrf",
+        "alert(",
     ];
     // Plotting libraries define themselves with some of these words: they are long.
-    let is_library = text.len() > 20_000 || ["plotly", "bokeh", "vega", "require.config", "d3.", "leaflet", "mathjax", "widgets"].iter().any(|name| lower.contains(name));
+    let is_library = text.len() > 20_000
+        || ["plotly", "bokeh", "vega", "require.config", "d3.", "leaflet", "mathjax", "widgets"]
+            .iter()
+            .any(|name| lower.contains(name));
     let grave = GRAVE.iter().find(|mark| lower.contains(**mark));
-    let kernel = ["kernel.execute", "document.cookie", "/api/terminals", "_xsrf"].iter().find(|mark| lower.contains(**mark));
+    let kernel =
+        ["kernel.execute", "document.cookie", "/api/terminals", "_xsrf"].iter().find(|mark| lower.contains(**mark));
     let foreign_frame = lower.contains("<iframe") && (lower.contains("src=\"javascript") || lower.contains("srcdoc"));
     match grave {
         Some(mark) if !is_library || kernel.is_some() || handler.is_some() => {
@@ -217,8 +264,8 @@ fn markup(place: &str, text: &str, context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     fn notebook(source: &str, outputs: &str) -> Vec<u8> {
         let source = format!("{source:?}").replace("\\'", "'");
@@ -230,10 +277,18 @@ mod tests {
         for (source, outputs) in [
             ("!pip install -q torch\nimport torch\n%matplotlib inline\nx = !ls\nmodel.eval()\ndf.head()?", ""),
             ("%%time\nmodel.fit(X, y)", r#"{"output_type":"display_data","data":{"text/html":"<table></table>"}}"#),
-            ("fig.show()", r#"{"output_type":"display_data","data":{"text/html":"<script>require.config({}); plotly</script>"}}"#),
+            (
+                "fig.show()",
+                r#"{"output_type":"display_data","data":{"text/html":"<script>require.config({}); plotly</script>"}}"#,
+            ),
             ("%%bash\nls -la\npip list", ""),
         ] {
-            assert_eq!(verdict_of(notebook(source, outputs)), Verdict::Clean, "{source}: {:?}", rules_of(notebook(source, outputs)));
+            assert_eq!(
+                verdict_of(notebook(source, outputs)),
+                Verdict::Clean,
+                "{source}: {:?}",
+                rules_of(notebook(source, outputs))
+            );
         }
     }
 
@@ -246,10 +301,18 @@ mod tests {
             ("import os\nos.system('touch x')", ""),
             ("get_ipython().system('touch x')", ""),
             ("exec(__import__('base64').b64decode('aW1wb3J0IG9zO29zLnN5c3RlbSgnaWQnKQ=='))", ""),
-            ("1", r#"{"output_type":"display_data","data":{"application/javascript":["Jupyter.notebook.kernel.execute('import os')"]}}"#),
+            (
+                "1",
+                r#"{"output_type":"display_data","data":{"application/javascript":["Jupyter.notebook.kernel.execute('import os')"]}}"#,
+            ),
             ("1", r#"{"output_type":"display_data","data":{"text/html":"<img src=x onerror=alert(1)>"}}"#),
         ] {
-            assert_eq!(verdict_of(notebook(source, outputs)), Verdict::Blocked, "{source} {outputs}: {:?}", rules_of(notebook(source, outputs)));
+            assert_eq!(
+                verdict_of(notebook(source, outputs)),
+                Verdict::Blocked,
+                "{source} {outputs}: {:?}",
+                rules_of(notebook(source, outputs))
+            );
         }
         assert_eq!(verdict_of(notebook("!frobnicate --all", "")), Verdict::Review);
     }

@@ -40,43 +40,165 @@ static UNKNOWN: Face = Face::new(
 
 /// Packages whose classes configurations of models are made of.
 const KNOWN: &[&str] = &[
-    "nemo", "nemo_text_processing", "torch", "torchvision", "torchaudio", "torchmetrics", "pytorch_lightning", "lightning",
-    "lightning_fabric", "transformers", "diffusers", "monai", "omegaconf", "hydra", "hydra_plugins", "timm", "sklearn", "numpy",
-    "datasets", "tokenizers", "accelerate", "peft", "megatron", "apex", "ignite", "fairseq", "fvcore", "detectron2", "kornia",
-    "albumentations", "torch_geometric", "optuna", "ray", "mlflow", "wandb", "tensorboard", "xgboost", "lightgbm", "catboost",
-    "sentence_transformers", "torchtune", "recipes", "models", "losses", "src", "ldm", "sgm", "taming", "open_clip", "clip", "einops",
-    "speechbrain", "espnet", "espnet2", "asteroid", "anomalib", "pytorch3d", "torchrl", "gymnasium", "stable_baselines3", "keras",
-    "tensorflow", "flax", "optax", "jax", "collections", "builtins", "math", "datetime", "pathlib",
+    "nemo",
+    "nemo_text_processing",
+    "torch",
+    "torchvision",
+    "torchaudio",
+    "torchmetrics",
+    "pytorch_lightning",
+    "lightning",
+    "lightning_fabric",
+    "transformers",
+    "diffusers",
+    "monai",
+    "omegaconf",
+    "hydra",
+    "hydra_plugins",
+    "timm",
+    "sklearn",
+    "numpy",
+    "datasets",
+    "tokenizers",
+    "accelerate",
+    "peft",
+    "megatron",
+    "apex",
+    "ignite",
+    "fairseq",
+    "fvcore",
+    "detectron2",
+    "kornia",
+    "albumentations",
+    "torch_geometric",
+    "optuna",
+    "ray",
+    "mlflow",
+    "wandb",
+    "tensorboard",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "sentence_transformers",
+    "torchtune",
+    "recipes",
+    "models",
+    "losses",
+    "src",
+    "ldm",
+    "sgm",
+    "taming",
+    "open_clip",
+    "clip",
+    "einops",
+    "speechbrain",
+    "espnet",
+    "espnet2",
+    "asteroid",
+    "anomalib",
+    "pytorch3d",
+    "torchrl",
+    "gymnasium",
+    "stable_baselines3",
+    "keras",
+    "tensorflow",
+    "flax",
+    "optax",
+    "jax",
+    "collections",
+    "builtins",
+    "math",
+    "datetime",
+    "pathlib",
 ];
 
 /// Calls within known packages that load, fetch or evaluate.
 const GRAVE_CALLS: &[&str] = &[
-    "torch.load", "torch.hub.load", "torch.ops.load_library", "torch.utils.cpp_extension.load", "numpy.load", "numpy.f2py.compile",
-    "torch.hub.load_state_dict_from_url", "torch.jit.load", "torch.package.PackageImporter", "hydra.utils.get_method",
-    "hydra.utils.get_class", "hydra.utils.get_object", "hydra.utils.call", "hydra._internal.utils._locate",
-    "transformers.dynamic_module_utils.get_class_from_dynamic_module", "monai.bundle.run", "monai.bundle.ConfigExpression",
-    "torch.utils.collect_env.run", "torch.utils.data.datapipes.utils.decoder.basichandlers", "torch._inductor.codecache",
-    "nemo.utils.model_utils.import_class_by_path", "nemo.core.classes.common.import_class_by_path", "numpy.testing.rundocs",
-    "torch.distributed.run.main", "numpy.genfromtxt", "numpy.fromfile", "numpy.loadtxt", "sklearn.utils._testing",
-    "omegaconf.OmegaConf.register_new_resolver", "tensorflow.io.read_file", "tensorflow.io.write_file", "tensorflow.py_function",
-    "pathlib.Path.unlink", "pathlib.Path.write_text", "pathlib.Path.read_text", "pathlib.Path.rmdir", "wandb.init",
+    "torch.load",
+    "torch.hub.load",
+    "torch.ops.load_library",
+    "torch.utils.cpp_extension.load",
+    "numpy.load",
+    "numpy.f2py.compile",
+    "torch.hub.load_state_dict_from_url",
+    "torch.jit.load",
+    "torch.package.PackageImporter",
+    "hydra.utils.get_method",
+    "hydra.utils.get_class",
+    "hydra.utils.get_object",
+    "hydra.utils.call",
+    "hydra._internal.utils._locate",
+    "transformers.dynamic_module_utils.get_class_from_dynamic_module",
+    "monai.bundle.run",
+    "monai.bundle.ConfigExpression",
+    "torch.utils.collect_env.run",
+    "torch.utils.data.datapipes.utils.decoder.basichandlers",
+    "torch._inductor.codecache",
+    "nemo.utils.model_utils.import_class_by_path",
+    "nemo.core.classes.common.import_class_by_path",
+    "numpy.testing.rundocs",
+    "torch.distributed.run.main",
+    "numpy.genfromtxt",
+    "numpy.fromfile",
+    "numpy.loadtxt",
+    "sklearn.utils._testing",
+    "omegaconf.OmegaConf.register_new_resolver",
+    "tensorflow.io.read_file",
+    "tensorflow.io.write_file",
+    "tensorflow.py_function",
+    "pathlib.Path.unlink",
+    "pathlib.Path.write_text",
+    "pathlib.Path.read_text",
+    "pathlib.Path.rmdir",
+    "wandb.init",
 ];
 
 /// Judges a dotted path that something calls with `operands`.
 pub(in crate::formats) fn judge(place: &str, path: &str, operands: &str, context: &mut Context<'_>) {
     let path = path.trim();
     let top = path.split('.').next().unwrap_or("");
-    let detail = format!("{place}: `{}`{}", shown(path, 160), if operands.is_empty() { String::new() } else { format!(" with {operands}") });
+    let detail = format!(
+        "{place}: `{}`{}",
+        shown(path, 160),
+        if operands.is_empty() { String::new() } else { format!(" with {operands}") }
+    );
     let builtin = path.strip_prefix("builtins.").or((!path.contains('.')).then_some(path));
     let grave_builtin = builtin.is_some_and(|name| {
-        matches!(name, "eval" | "exec" | "compile" | "__import__" | "open" | "getattr" | "setattr" | "input" | "breakpoint" | "globals" | "vars" | "delattr")
+        matches!(
+            name,
+            "eval"
+                | "exec"
+                | "compile"
+                | "__import__"
+                | "open"
+                | "getattr"
+                | "setattr"
+                | "input"
+                | "breakpoint"
+                | "globals"
+                | "vars"
+                | "delattr"
+        )
     });
-    let grave = act(path).is_some() || grave_builtin || GRAVE_CALLS.iter().any(|call| path == *call || path.ends_with(&format!(".{call}")));
-    let grave_module = super::keras::is_grave_module(top) && !matches!(top, "collections" | "math" | "datetime" | "pathlib" | "functools" | "operator" | "threading" | "io")
-        || path.split('.').any(|part| matches!(part.trim_start_matches('_'), "os" | "sys" | "subprocess" | "importlib" | "ctypes" | "socket" | "shutil" | "builtins") && path != builtin.unwrap_or(""))
-            && !path.starts_with("builtins.")
+    let grave = act(path).is_some()
+        || grave_builtin
+        || GRAVE_CALLS.iter().any(|call| path == *call || path.ends_with(&format!(".{call}")));
+    let grave_module = super::keras::is_grave_module(top)
+        && !matches!(
+            top,
+            "collections" | "math" | "datetime" | "pathlib" | "functools" | "operator" | "threading" | "io"
+        )
+        || path.split('.').any(|part| {
+            matches!(
+                part.trim_start_matches('_'),
+                "os" | "sys" | "subprocess" | "importlib" | "ctypes" | "socket" | "shutil" | "builtins"
+            ) && path != builtin.unwrap_or("")
+        }) && !path.starts_with("builtins.")
         || path.split('.').any(|part| part.starts_with("__"));
-    if grave || grave_module || !path.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | ':')) && !path.contains("${") {
+    if grave
+        || grave_module
+        || !path.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | ':')) && !path.contains("${")
+    {
         context.find(&HOSTILE, detail);
     } else if path.contains("${") || !KNOWN.contains(&top) {
         context.find(&UNKNOWN, detail);
@@ -88,7 +210,13 @@ fn names_call(key: &str, value: &str) -> bool {
     match key {
         "_target_" | "_target" | "__target__" | "_call_" | "cls_path" | "class_path" | "_class_" => true,
         // Latent diffusion says `target: package.Class`, much else says `target: "y"`.
-        "target" => value.contains('.') && value.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_')) && !value.starts_with(|c: char| c.is_ascii_digit()),
+        "target" => {
+            value.contains('.')
+                && value
+                    .split('.')
+                    .all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'))
+                && !value.starts_with(|c: char| c.is_ascii_digit())
+        }
         _ => false,
     }
 }
@@ -114,7 +242,9 @@ pub(in crate::formats) fn look(value: &Json, context: &mut Context<'_>) -> Resul
                 }
             }
             // MONAI evaluates what begins with a dollar.
-            Json::Text(text) if text.starts_with('$') && text.len() > 1 && !text.starts_with("${") && !text.starts_with("$(") => {
+            Json::Text(text)
+                if text.starts_with('$') && text.len() > 1 && !text.starts_with("${") && !text.starts_with("$(") =>
+            {
                 python::look(&text[1..], Runs::OnLoad, &format!("expression at {path}, "), context)?;
             }
             Json::Text(text) if text.contains("${oc.env:") || text.contains("${env:") => {}
@@ -174,8 +304,8 @@ pub(in crate::formats) fn faces() -> [&'static Face; 2] {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     #[test]
     fn calls_are_judged_by_what_they_name() {

@@ -103,7 +103,8 @@ fn rewrites(step: &str, value: &Json, context: &mut Context<'_>) -> Result<(), U
             continue;
         }
         let content = node.text_of("content").unwrap_or("");
-        let pattern = node.get("pattern").and_then(|p| p.text_of("String").or_else(|| p.text_of("Regex"))).unwrap_or("");
+        let pattern =
+            node.get("pattern").and_then(|p| p.text_of("String").or_else(|| p.text_of("Regex"))).unwrap_or("");
         let letters = content.chars().filter(|c| c.is_alphabetic()).count();
         let address = content.contains("://") || content.contains("www.");
         if address || letters > 3 && content != pattern {
@@ -134,7 +135,9 @@ fn twins(value: &Json, context: &mut Context<'_>) -> Result<(), Unread> {
 
 fn sentence(content: &str, context: &mut Context<'_>) {
     let words = content.split_whitespace().count();
-    let code = ["http://", "https://", "<script", "import os", "os.system", "__import__", "{{", "{%"].iter().any(|mark| content.contains(mark));
+    let code = ["http://", "https://", "<script", "import os", "os.system", "__import__", "{{", "{%"]
+        .iter()
+        .any(|mark| content.contains(mark));
     if code || words > 8 && content.chars().filter(|c| c.is_alphabetic()).count() > 30 {
         context.find(&TOKEN, format!("`{}`", shown(content, 160)));
     }
@@ -142,13 +145,18 @@ fn sentence(content: &str, context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{rules_of, verdict_of};
     use crate::Verdict;
+    use crate::testing::{rules_of, verdict_of};
 
     #[test]
     fn tokenizers() {
         let honest = r#"{"version":"1.0","added_tokens":[{"id":0,"content":"<|endoftext|>","special":true}],"normalizer":{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"String":" "},"content":"▁"}]},"decoder":{"type":"Replace","pattern":{"String":"▁"},"content":" "},"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b"]}}"#;
-        assert_eq!(verdict_of(honest.as_bytes().to_vec()), Verdict::Clean, "{:?}", rules_of(honest.as_bytes().to_vec()));
+        assert_eq!(
+            verdict_of(honest.as_bytes().to_vec()),
+            Verdict::Clean,
+            "{:?}",
+            rules_of(honest.as_bytes().to_vec())
+        );
         let rewritten = honest.replace(r#""content":" ""#, r#""content":"https://a.example/?q=""#);
         assert_eq!(verdict_of(rewritten.into_bytes()), Verdict::Blocked);
         let twins = honest.replace(r#""b":1"#, r#""b":0"#);

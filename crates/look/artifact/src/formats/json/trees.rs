@@ -22,7 +22,10 @@ impl Shape for Trees {
     }
 
     fn claim(&self, value: &Json) -> bool {
-        value.has(&["learner", "version"]) || value.has(&["oblivious_trees"]) || value.has(&["trees", "features_info"]) || value.has(&["tree_info", "feature_names"])
+        value.has(&["learner", "version"])
+            || value.has(&["oblivious_trees"])
+            || value.has(&["trees", "features_info"])
+            || value.has(&["tree_info", "feature_names"])
     }
 
     fn look(&self, value: &Json, _: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
