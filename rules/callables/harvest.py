@@ -791,6 +791,69 @@ def hugging_face() -> None:
         print("lightning:", error, file=sys.stderr)
 
 
+def torchscript() -> None:
+    """TorchScript's own pickles, which its C++ reader and `torch.jit` both take."""
+    import typing
+    import zipfile
+
+    import torch
+    from torch import nn
+
+    class Attributes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.integers: typing.List[int] = [1, 2]
+            self.floats: typing.List[float] = [1.5]
+            self.flags: typing.List[bool] = [True]
+            self.texts: typing.List[str] = ["a"]
+            self.tensors: typing.List[torch.Tensor] = [torch.zeros(2)]
+            self.table: typing.Dict[str, torch.Tensor] = {"a": torch.zeros(1)}
+            self.pair: typing.Tuple[int, typing.List[int]] = (1, [2])
+            self.perhaps: typing.Optional[torch.Tensor] = None
+            self.linear = nn.Linear(2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x) + float(self.integers[0]) + self.floats[0]
+
+    convolution = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    quantised = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4)).eval(), {nn.Linear}, dtype=torch.qint8)
+    made = [lambda: torch.jit.script(Attributes()), lambda: torch.jit.trace(convolution, torch.rand(1, 3, 8, 8)),
+            lambda: torch.jit.freeze(torch.jit.script(convolution)), lambda: torch.jit.script(quantised)]
+    for make in made:
+        try:
+            stream = io.BytesIO()
+            torch.jit.save(make(), stream)
+            with zipfile.ZipFile(stream) as archive:
+                for name in archive.namelist():
+                    if name.endswith(".pkl"):
+                        read(archive.read(name), f"torch.jit.save of {release('torch')}")
+        except Exception as error:
+            print("torchscript:", error, file=sys.stderr)
+
+
+def mlflow_() -> None:
+    """What a model of `mlflow.pyfunc` carries beside its author's class."""
+    import cloudpickle
+    import mlflow.pyfunc
+
+    origin = f"cloudpickle of {release('mlflow-skinny')}"
+    scope: dict = {"__name__": "__main__", "mlflow": mlflow}
+    exec("""
+class Model(mlflow.pyfunc.PythonModel):
+    def load_context(self, context): self.a = 1
+    def predict(self, context, model_input): return model_input
+class Chat(mlflow.pyfunc.ChatModel):
+    def predict(self, context, messages, params): return messages
+""", scope)
+    for name in ("Model", "Chat"):
+        for thing in (scope[name], scope[name]()):
+            for protocol in (2, 4, 5):
+                try:
+                    read(cloudpickle.dumps(thing, protocol=protocol), origin)
+                except Exception as error:
+                    print("mlflow:", error, file=sys.stderr)
+
+
 # --- commands ------------------------------------------------------------------------------------------------------
 
 def dangerous() -> tuple[set, set]:
@@ -815,7 +878,7 @@ def is_dangerous(path: str) -> bool:
             or any(".".join(hops[:count]) in TREES for count in range(1, len(hops) + 1)))
 
 
-PARTS = (python, code, numpy_, pandas_, scipy_, sklearn_, boosters, statsmodels_, companions, torch_, hugging_face)
+PARTS = (python, code, numpy_, pandas_, scipy_, sklearn_, boosters, statsmodels_, companions, torch_, torchscript, mlflow_, hugging_face)
 
 
 def dump(output: str, *names: str) -> None:

@@ -30,6 +30,11 @@ pub trait Format: Send + Sync {
     /// head (`part.source`), but little.
     fn claim(&self, part: &Part) -> Claim;
 
+    /// Whether it only packs one other file, as compressors do.
+    fn wraps(&self) -> bool {
+        false
+    }
+
     /// Looks. What it finds goes to `context`; parts inside go to [`Context::embed`], never scanned
     /// by a call from here, so that nothing recurses.
     ///
@@ -55,6 +60,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &formats::pickle::Pickle,
     &formats::safetensors::Safetensors,
     &formats::gguf::Gguf,
+    &formats::hdf5::Hdf5,
     &formats::tflite::TfLite,
     &formats::onnx::Onnx,
     &formats::tensorflow::TensorFlow,
@@ -62,7 +68,8 @@ pub static FORMATS: &[&dyn Format] = &[
     &formats::ubjson::UbJson,
     &formats::boosters::CatBoost,
     &formats::boosters::LightGbm,
-    &formats::boosters::XgBoostBinary,
+    &formats::xgboost::XgBoostBinary,
+    &formats::rds::Rds,
     &formats::executable::Executable,
     &formats::bytecode::PythonBytecode,
     &formats::tensorrt::TensorRt,

@@ -11,11 +11,13 @@ use std::sync::{Arc, LazyLock};
 const CONSTRUCTORS: &str = include_str!("../../../../rules/callables/constructors.tsv");
 const LISTING: &str = include_str!("../../../../rules/callables/listing.tsv");
 const DANGEROUS: &str = include_str!("../../../../rules/callables/dangerous.tsv");
+const GADGETS: &str = include_str!("../../../../rules/callables/gadgets.tsv");
 const STDLIB: &str = include_str!("../../../../rules/callables/stdlib.txt");
 
 static BUILT_IN: LazyLock<Arc<Knowledge>> = LazyLock::new(|| {
     Arc::new(
-        Knowledge::parse(CONSTRUCTORS, LISTING, DANGEROUS, STDLIB).expect("the built-in tables are held by a test"),
+        Knowledge::parse(CONSTRUCTORS, LISTING, DANGEROUS, GADGETS, STDLIB)
+            .expect("the built-in tables are held by a test"),
     )
 });
 
@@ -107,6 +109,8 @@ pub enum Standing {
     Known(Uses),
     /// No model needs it.
     Dangerous(Danger),
+    /// Hands its arguments to something dangerous, as its source shows; harmless while it is not called.
+    Gadget(Danger),
     /// In Python's standard library, and used by no genuine model.
     Stdlib,
     /// In a package of a known framework, and not used so by its models.
@@ -134,6 +138,7 @@ pub struct Knowledge {
     /// Classes and functions that releases define, by module: comma-separated names.
     listing: HashMap<Box<str>, (Box<str>, Box<str>)>,
     dangers: HashMap<Box<str>, Danger>,
+    gadgets: HashMap<Box<str>, Danger>,
     /// `os` for the row `os.*`.
     dangerous_trees: HashMap<Box<str>, Danger>,
     stdlib: HashSet<Box<str>>,
@@ -148,11 +153,17 @@ impl Knowledge {
     }
 
     /// Reads tables: constructors (path, uses, origin), the listing (module, classes, functions, origin),
-    /// dangers (path, kind, why), standard modules.
+    /// dangers (path, kind, why), gadgets (the same), standard modules.
     ///
     /// # Errors
     /// Names the first row that is not of that form.
-    pub fn parse(constructors: &str, listing: &str, dangerous: &str, stdlib: &str) -> Result<Self, BadTable> {
+    pub fn parse(
+        constructors: &str,
+        listing: &str,
+        dangerous: &str,
+        gadgets: &str,
+        stdlib: &str,
+    ) -> Result<Self, BadTable> {
         let mut knowledge = Self { stdlib: rows(stdlib).map(|(_, row)| row.into()).collect(), ..Self::default() };
         for (line, row) in rows(constructors) {
             let bad =
@@ -180,16 +191,13 @@ impl Knowledge {
             }
             knowledge.listing.insert(module.into(), (classes.into(), functions.into()));
         }
-        for (line, row) in rows(dangerous) {
-            let bad = |problem| BadTable { table: "dangerous", line, problem, wanted: "path, kind, why" };
-            let mut cells = row.split('\t');
-            let (Some(path), Some(kind)) = (cells.next(), cells.next()) else { return Err(bad("a cell is missing")) };
-            let kind = Danger::NAMES.iter().find(|(name, _)| *name == kind).ok_or_else(|| bad("no such kind"))?.1;
+        for (path, kind) in dangers("dangerous", dangerous)? {
             match path.strip_suffix(".*") {
                 Some(tree) => knowledge.dangerous_trees.insert(tree.into(), kind),
                 None => knowledge.dangers.insert(path.into(), kind),
             };
         }
+        knowledge.gadgets = dangers("gadgets", gadgets)?.into_iter().map(|(path, kind)| (path.into(), kind)).collect();
         Ok(knowledge)
     }
 
@@ -218,10 +226,10 @@ impl Knowledge {
         (self.constructors.len(), self.dangers.len() + self.dangerous_trees.len())
     }
 
-    /// Whether a top-level module belongs to Python itself.
+    /// Whether a path begins in Python's own library.
     #[must_use]
-    pub fn is_stdlib(&self, root: &str) -> bool {
-        self.stdlib.contains(root)
+    pub fn is_of_python(&self, module: &str, name: &str) -> bool {
+        self.stdlib.contains(canonical(module, name).split('.').next().unwrap_or_default())
     }
 
     /// Where `module.name` stands; `name` may be a path of attributes, judged by where it leads.
@@ -233,6 +241,9 @@ impl Knowledge {
         }
         if let Some(danger) = self.danger(&path, module.split('.').count()) {
             return Standing::Dangerous(danger);
+        }
+        if let Some(danger) = self.gadgets.get(path.as_str()) {
+            return Standing::Gadget(*danger);
         }
         if let Some((classes, functions)) = self.listing.get(module) {
             if classes.split(',').any(|class| class == name) {
@@ -301,7 +312,7 @@ impl Knowledge {
         }
         // Whatever object it is reached through.
         let attributes = hops.get(module_hops.min(hops.len())..).unwrap_or_default();
-        let through = attributes.iter().any(|hop| GADGETS.contains(hop));
+        let through = attributes.iter().any(|hop| LEADING.contains(hop));
         if through {
             return Some(Danger::Reflect);
         }
@@ -320,7 +331,7 @@ impl Knowledge {
 }
 
 /// Attributes that lead from any object to the interpreter.
-const GADGETS: &[&str] = &[
+const LEADING: &[&str] = &[
     "__globals__",
     "__builtins__",
     "__subclasses__",
@@ -397,6 +408,19 @@ const TELLING: &[&str] = &[
     "subprocess_shell",
 ];
 
+/// Paths and kinds of a table of dangers.
+fn dangers<'a>(name: &'static str, table: &'a str) -> Result<Vec<(&'a str, Danger)>, BadTable> {
+    rows(table)
+        .map(|(line, row)| {
+            let bad = |problem| BadTable { table: name, line, problem, wanted: "path, kind, why" };
+            let mut cells = row.split('\t');
+            let (Some(path), Some(kind)) = (cells.next(), cells.next()) else { return Err(bad("a cell is missing")) };
+            let kind = Danger::NAMES.iter().find(|(name, _)| *name == kind).ok_or_else(|| bad("no such kind"))?.1;
+            Ok((path, kind))
+        })
+        .collect()
+}
+
 /// Rows of a table: no comments, no empty lines.
 fn rows(table: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(table.lines()).filter(|(_, row)| !row.is_empty() && !row.starts_with('#'))
@@ -471,8 +495,8 @@ mod tests {
 
     #[test]
     fn bad_rows_are_named() {
-        let bad = Knowledge::parse("a.b\tx\tfrom", "", "", "").unwrap_err();
+        let bad = Knowledge::parse("a.b\tx\tfrom", "", "", "", "").unwrap_err();
         assert!(bad.to_string().starts_with("line 1 of the constructors table"), "{bad}");
-        assert!(Knowledge::parse("", "", "a.b\tnothing\tx", "").is_err());
+        assert!(Knowledge::parse("", "", "a.b\tnothing\tx", "", "").is_err());
     }
 }

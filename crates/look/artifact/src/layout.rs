@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::face::Face;
+use crate::layouts::folder;
 use crate::part::Members;
 use crate::unread::Unread;
 
@@ -30,4 +31,17 @@ pub trait Layout: Send + Sync {
 }
 
 /// All layouts, most specific first.
-pub static LAYOUTS: &[&dyn Layout] = &[];
+pub static LAYOUTS: &[&dyn Layout] = &[
+    &folder::KERAS,
+    &folder::TORCH_PACKAGE,
+    &folder::TORCH_SCRIPT,
+    &folder::TORCH,
+    &folder::NPZ,
+    &folder::SAVED_MODEL,
+    &folder::MLFLOW,
+    &folder::CORE_ML,
+    &folder::HUGGING_FACE,
+    &folder::OPEN_VINO,
+    &folder::CHECKPOINT,
+    &folder::ONNX,
+];

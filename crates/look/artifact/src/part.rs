@@ -99,6 +99,8 @@ impl std::fmt::Debug for Embedded {
 pub enum Kind {
     /// Whatever its content says.
     Any,
+    /// The same, and nothing but a wrapper lies around it: what is of no known format here leaves the whole unknown.
+    Content,
     /// The loader around it opens it as this [`crate::Format::name`], whatever it looks like.
     /// Other formats that recognise it are asked as well.
     As(&'static str),

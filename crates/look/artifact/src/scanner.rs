@@ -65,6 +65,16 @@ impl Scanner {
         walk.scan
     }
 
+    /// Scans one file as a loader would that opens it as `format` ([`Format::name`]) whatever it looks like.
+    #[must_use]
+    pub fn scan_as(&self, format: &'static str, source: &Source) -> Scan {
+        let budget = self.budget();
+        let mut walk = Walk::new(&budget, &self.knowledge);
+        walk.open.push(Open::Part(Embedded::new(source.clone(), Kind::As(format), Location::top())));
+        walk.run();
+        walk.scan
+    }
+
     /// Scans a directory that is one model: layouts see it whole, and every member is scanned.
     #[must_use]
     pub fn scan_members(&self, members: &Arc<dyn Members>, budget: &Budget) -> Scan {
@@ -94,11 +104,20 @@ struct Walk<'a> {
     open: Vec<Open>,
     scan: Scan,
     unlisted: usize,
+    /// Layers around the artifact's content that only pack it.
+    wrappers: usize,
 }
 
 impl<'a> Walk<'a> {
     fn new(budget: &'a Budget, knowledge: &'a Arc<Knowledge>) -> Self {
-        Self { budget, knowledge, open: Vec::new(), scan: Scan { format: "", ..Scan::default() }, unlisted: 0 }
+        Self {
+            budget,
+            knowledge,
+            open: Vec::new(),
+            scan: Scan { format: "", ..Scan::default() },
+            unlisted: 0,
+            wrappers: 0,
+        }
     }
 
     fn run(&mut self) {
@@ -153,9 +172,10 @@ impl<'a> Walk<'a> {
         }
         let part = Part::new(embedded, self.knowledge, self.budget)?;
         let top = part.location.depth() == 0;
+        let whole = top || part.kind == Kind::Content && part.location.depth() <= self.wrappers;
         let takers = takers(&part);
         if takers.is_empty() {
-            if top {
+            if whole {
                 self.record(Finding {
                     face: &rules::UNRECOGNISED,
                     location: part.location.clone(),
@@ -166,6 +186,9 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let mut name = None;
+        if whole && takers.iter().all(|format| format.wraps()) {
+            self.wrappers = part.location.depth() + 1;
+        }
         for format in takers {
             let mut context = Context::new(self.budget, part.location.clone(), part.source.clone());
             let outcome = format.scan(&part, &mut context);

@@ -1,12 +1,14 @@
 //! A folder as members, to the engine that looks at models of several files.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use haris_artifact::{Member, Members, Source, Unread};
 use haris_domain::Digest;
+use rustix::fs::OFlags;
 
 use crate::digest;
 
@@ -75,6 +77,13 @@ impl Members for Folder {
     fn open(&self, name: &str) -> Result<Source, Unread> {
         let index = self.list.binary_search_by(|member| (*member.name).cmp(name));
         let index = index.map_err(|_| Unread::malformed(format!("member `{name}`"), 0))?;
-        File::open(&self.paths[index]).and_then(Source::file).map_err(Unread::Io)
+        open(&self.paths[index]).and_then(Source::file).map_err(Unread::Io)
     }
+}
+
+/// Opens a regular file. A pipe would block while it is opened, and a device never end.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().try_into().unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
 }

@@ -9,7 +9,7 @@ mod waiver;
 
 pub use waiver::{BadWaivers, Waiver, Waivers};
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -113,11 +113,7 @@ fn file(path: &Path, root: Option<&Path>, scanner: &Scanner, options: &Options, 
     {
         return unreadable(path, "a link that leads nowhere or out of the scanned folder");
     }
-    let opened = File::open(path).and_then(|file| {
-        // A pipe or a device would block, or never end.
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("it is no regular file"));
-        }
+    let opened = folder::open(path).and_then(|file| {
         let stamp = Stamp::of(&file)?;
         let again = file.try_clone()?;
         Ok((Source::file(file)?, again, stamp))

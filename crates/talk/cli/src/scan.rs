@@ -132,7 +132,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(path) => {
             let file = File::create(path)
                 .map_err(|error| Failure::usage(format!("could not write `{}`: {error}", path.display())))?;
-            Box::new(BufWriter::new(file))
+            Box::new(BufWriter::new(anstream::StripStream::new(file)))
         }
         None => Box::new(BufWriter::new(anstream::stdout())),
     };

@@ -1,5 +1,4 @@
-//! Models of boosted trees in formats of their own: CatBoost's binary, LightGBM's text, XGBoost's old binary.
-//! They hold numbers and names, and nothing in them runs.
+//! Models of boosted trees in formats of their own: CatBoost's binary, LightGBM's text. They hold numbers and names, and nothing in them runs.
 
 use crate::context::Context;
 use crate::face::Face;
@@ -94,29 +93,5 @@ impl Format for LightGbm {
                 free_text(key, value, TextKind::Metadata, context);
             }
         }
-    }
-}
-
-/// XGBoost's binary of before 2.1, which newer versions no longer write.
-pub(crate) struct XgBoostBinary;
-
-impl Format for XgBoostBinary {
-    fn name(&self) -> &'static str {
-        "xgboost-binary"
-    }
-
-    fn rules(&self) -> &'static [&'static Face] {
-        static RULES: &[&Face] = &[];
-        RULES
-    }
-
-    fn claim(&self, part: &Part) -> Claim {
-        if part.starts_with(b"binf") { Claim::Yes } else { Claim::No }
-    }
-
-    fn scan(&self, part: &Part, _: &mut Context<'_>) -> Result<(), Unread> {
-        // Fixed structures of numbers without lengths for a walker to follow.
-        part.source.exactly("XGBoost model", 0, 136)?;
-        Ok(())
     }
 }

@@ -141,13 +141,17 @@ impl Format for Codec {
         if (self.claim)(part) { Claim::Yes } else { Claim::No }
     }
 
+    fn wraps(&self) -> bool {
+        true
+    }
+
     fn scan(&self, part: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
         let packed = part.source.from(self.skip);
         let open = self.open;
         let source = packed.clone();
         let unpack = Box::new(move || open(source.reader()).unwrap_or_else(|error| Box::new(Failing(Some(error)))));
         let (bytes, stop) = Source::unpacked(unpack, packed.len(), context.budget());
-        context.embed(self.name, bytes, Kind::Any);
+        context.embed(self.name, bytes, Kind::Content);
         if let Some(why) = stop {
             return Err(why);
         }

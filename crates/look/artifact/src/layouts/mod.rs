@@ -1,1 +1,3 @@
-//! One file a layout; the list is [`crate::LAYOUTS`].
+//! One file a kind of layout; the list is [`crate::LAYOUTS`].
+
+pub(crate) mod folder;

@@ -88,6 +88,8 @@ pub(crate) struct Name {
     pub(crate) module: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) standing: Standing,
+    /// Whether it is reached through Python's own library.
+    pub(crate) of_python: bool,
     pub(crate) special: Special,
     /// Where it was first named.
     pub(crate) first: u64,
@@ -145,6 +147,7 @@ impl Names {
             module: key.0.clone(),
             name: key.1.clone(),
             standing: knowledge.standing(module, name),
+            of_python: knowledge.is_of_python(module, name),
             special: Special::of(module, name),
             first: at,
             calls: 0,

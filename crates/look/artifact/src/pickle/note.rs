@@ -44,7 +44,7 @@ faces! {
         refs!["CWE-502", "ATLAS-2025.10:AML.T0011.000", "OWASP-LLM-2025:LLM03"],
         "Loading it calls a function that models do not use",
         "Genuine pickles rebuild objects with a small set of constructors, which are known. This one calls another \
-         function of Python or of a framework; many of those run code or commands in the end.";
+         function of Python's own library; many of those run code or commands in the end.";
     PAYLOAD_CALL = "artifact.pickle-payload-call", Critical, Blocked, KEEP_OUT,
         refs!["CWE-502", "ATLAS-2025.10:AML.T0011.000", "OWASP-LLM-2025:LLM03"],
         "Loading it hands code, a command, a path or an address to an unknown callable",
@@ -74,7 +74,7 @@ faces! {
     UNKNOWN_CALL = "artifact.pickle-unknown-call", Medium, Review, ASK,
         refs!["CWE-502"],
         "Loading it calls something unknown",
-        "The callable belongs to no package that is known. Loading imports that package and calls it.";
+        "No genuine model that is known calls it. Loading imports its package and calls it.";
     UNKNOWN_CLASS = "artifact.pickle-unknown-class", Medium, Review, ASK,
         refs!["CWE-502"],
         "It holds an object of an unknown class",

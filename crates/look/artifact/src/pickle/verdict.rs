@@ -1,24 +1,9 @@
 //! From how each name was used to what is said of it.
 
-use crate::knowledge::{Standing, Uses};
+use crate::knowledge::{Danger, Standing, Uses};
 use crate::pickle::machine::Machine;
 use crate::pickle::names::Name;
 use crate::pickle::note::{self, Note};
-
-/// Functions with which frameworks rebuild their objects are spelt so; an unlisted one of a newer
-/// release is a question and not an alarm.
-const REBUILDERS: &[&str] = &[
-    "_rebuild",
-    "rebuild_",
-    "_reconstruct",
-    "reconstruct",
-    "_unpickle",
-    "unpickle",
-    "__newobj",
-    "_restore",
-    "_new_",
-    "__setstate",
-];
 
 impl Machine<'_> {
     /// Everything noticed, in the order of the file.
@@ -49,34 +34,21 @@ fn judge(name: &Name) -> Option<Note> {
             say(&note::DANGEROUS_CALL, format!("{shown} {}{times}", danger.does()))
         }
         Standing::Dangerous(danger) => say(&note::DANGEROUS_NAME, format!("`{path}`, which {}", danger.does())),
-        Standing::Known(uses) if called && !uses.has(Uses::CALLED) => foreign(name, payload, &say, &unknown, &shown),
-        Standing::Known(_) => None,
-        Standing::Stdlib if called => {
+        Standing::Known(uses) if !called || uses.has(Uses::CALLED) => None,
+        Standing::Gadget(danger) if called && (danger != Danger::Import || !name.is_class_like()) => say(
+            &note::DANGEROUS_CALL,
+            format!("{shown} hands what it is given to something that {}{times}", danger.does()),
+        ),
+        Standing::Gadget(_) => unknown("a part of its framework that can run what it is given"),
+        Standing::Known(_) | Standing::Stdlib if called && name.of_python && !name.is_class_like() => {
             say(&note::FOREIGN_CALL, format!("{shown} calls a part of Python that no model uses{times}"))
         }
         Standing::Stdlib => unknown("a part of Python that no model uses"),
-        Standing::Framework if called => foreign(name, payload, &say, &unknown, &shown),
+        Standing::Known(_) => unknown("a part of its framework that genuine models do not call"),
+        Standing::Framework if called => unknown("a part of its framework that genuine models do not call"),
         Standing::Framework => unknown("a part of its framework that genuine models do not use"),
         Standing::Unknown => unknown("of no known package"),
     }
-}
-
-/// A call of something in a known framework that its own pickles do not call.
-fn foreign(
-    name: &Name,
-    payload: Option<&String>,
-    say: &dyn Fn(&'static crate::Face, String) -> Option<Note>,
-    unknown: &dyn Fn(&str) -> Option<Note>,
-    shown: &str,
-) -> Option<Note> {
-    let last = name.name.rsplit('.').next().unwrap_or_default();
-    let rebuilds = REBUILDERS.iter().any(|spelling| last.starts_with(spelling));
-    // A class that is called runs its `__init__`; a class method is reached through a known class.
-    let is_object = name.is_class_like() || name.name.contains('.');
-    if payload.is_some() || rebuilds || is_object {
-        return unknown("a part of its framework that genuine models do not call");
-    }
-    say(&note::FOREIGN_CALL, format!("{shown} calls a function that genuine models of this framework do not call"))
 }
 
 fn excerpt(text: &str) -> String {

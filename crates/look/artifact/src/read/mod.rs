@@ -1,6 +1,7 @@
 //! Readers without rules: bytes in, structure out, bounded in memory, depth and time on any input.
 
 pub(crate) mod flatbuffer;
+pub(crate) mod hdf5;
 pub(crate) mod json;
 pub(crate) mod marshal;
 pub(crate) mod msgpack;
