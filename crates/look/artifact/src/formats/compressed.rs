@@ -106,8 +106,9 @@ pub(crate) static ZSTD: Codec = Codec {
 pub(crate) static ZFILE: Codec = Codec {
     name: "joblib-zfile",
     claim: |part| {
+        let length = part.head.get(4..part.head.len().min(21));
         part.starts_with(b"ZF0x")
-            && part.head.get(21..).is_some_and(|rest| unpacks(flate2::read::ZlibDecoder::new(rest)))
+            && length.is_some_and(|text| text.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b' '))
     },
     open: |reader| Ok(Box::new(flate2::read::ZlibDecoder::new(reader))),
     skip: 21,

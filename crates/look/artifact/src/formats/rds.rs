@@ -86,7 +86,8 @@ impl Format for Rds {
     fn claim(&self, part: &Part) -> Claim {
         let body = body(&part.head);
         let binary = part.has_at(body, b"X\n\0\0\0") && matches!(part.head.get(body + 5), Some(2 | 3));
-        let text = [&b"A\n2\n"[..], b"A\n3\n", b"B\n\x02\0\0\0", b"B\n\x03\0\0\0"].iter().any(|line| part.has_at(body, line));
+        let text =
+            [&b"A\n2\n"[..], b"A\n3\n", b"B\n\x02\0\0\0", b"B\n\x03\0\0\0"].iter().any(|line| part.has_at(body, line));
         if binary || text { Claim::Yes } else { Claim::No }
     }
 
@@ -118,7 +119,9 @@ impl Format for Rds {
 
 /// RData begins with a line of its own.
 fn body(head: &[u8]) -> usize {
-    let is_rdata = [&b"RDX2\n"[..], b"RDX3\n", b"RDA2\n", b"RDA3\n", b"RDB2\n", b"RDB3\n"].iter().any(|line| head.starts_with(line));
+    let is_rdata = [&b"RDX2\n"[..], b"RDX3\n", b"RDA2\n", b"RDA3\n", b"RDB2\n", b"RDB3\n"]
+        .iter()
+        .any(|line| head.starts_with(line));
     if is_rdata { 5 } else { 0 }
 }
 
@@ -385,7 +388,8 @@ mod tests {
     }
 
     fn text(value: &str) -> Vec<u8> {
-        [int(16), int(1), int(0x0004_0009), int(u32::try_from(value.len()).unwrap()), value.as_bytes().to_vec()].concat()
+        [int(16), int(1), int(0x0004_0009), int(u32::try_from(value.len()).unwrap()), value.as_bytes().to_vec()]
+            .concat()
     }
 
     /// `function(value)`, as R writes a call: a list of two without tags.
@@ -418,10 +422,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_survived() {
-        assert_eq!(verdict_of(file(&int(19).iter().chain(&int(0x7fff_ffff)).copied().collect::<Vec<u8>>())), Verdict::Incomplete);
+        assert_eq!(
+            verdict_of(file(&int(19).iter().chain(&int(0x7fff_ffff)).copied().collect::<Vec<u8>>())),
+            Verdict::Incomplete
+        );
         let deep: Vec<u8> = [int(19), int(1)].concat().repeat(50_000);
         assert_eq!(verdict_of(file(&deep)), Verdict::Incomplete);
-        let shared: Vec<u8> = [&[int(21), int(1), int(13), int(0), int(1)].concat()[..], &[int(244), int(0)].concat().repeat(50_000)].concat();
+        let shared: Vec<u8> =
+            [&[int(21), int(1), int(13), int(0), int(1)].concat()[..], &[int(244), int(0)].concat().repeat(50_000)]
+                .concat();
         assert_eq!(verdict_of(file(&shared)), Verdict::Incomplete);
         assert_eq!(verdict_of(b"A\n3\n1\n".to_vec()), Verdict::Incomplete);
     }

@@ -60,7 +60,7 @@ impl Walk<'_, '_> {
     fn model(&mut self) -> Result<(), Unread> {
         self.tape.skip("XGBoost model", 4)?;
         let learner = self.tape.take("XGBoost model", LEARNER_BYTES as usize)?;
-        let (has_attributes, has_metrics) = (int(learner, 3) != 0, int(learner, 4) != 0);
+        let (has_attributes, has_metrics, release) = (int(learner, 3) != 0, int(learner, 4) != 0, int(learner, 5));
         let objective = self.text("objective")?;
         let booster = self.text("booster")?;
         match booster.as_str() {
@@ -81,7 +81,7 @@ impl Walk<'_, '_> {
             }
         }
         // Before 1.0 the step of a Poisson objective stood by itself.
-        if objective == "count:poisson" && self.tape.left() >= 8 && !has_metrics {
+        if objective == "count:poisson" && release == 0 {
             self.text("step")?;
         }
         if has_metrics {
