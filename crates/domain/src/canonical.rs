@@ -35,12 +35,6 @@ pub fn to_vec(value: &Value) -> Result<Vec<u8>, NotCanonical> {
     Ok(out)
 }
 
-/// Whether `bytes` are exactly the canonical form of what they say.
-#[must_use]
-pub fn is_canonical(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(bytes).is_ok_and(|value| to_vec(&value).is_ok_and(|again| again == bytes))
-}
-
 pub(crate) fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), NotCanonical> {
     if depth > DEPTH_MAX {
         return Err(NotCanonical::TooDeep);
@@ -147,12 +141,199 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Reads bytes that are exactly the canonical form of a value; nothing for any others.
+///
+/// One pass, since every event is read at least once on its way into the ledger: whatever [`to_vec`] would not have
+/// written (a space, keys out of order or twice, `1.0`, `-0`, an escape that was not needed) ends it.
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Option<Value> {
+    let mut reader = Reader { text: std::str::from_utf8(bytes).ok()?, at: 0 };
+    let value = reader.value(0)?;
+    (reader.at == bytes.len()).then_some(value)
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, expected: u8) -> Option<()> {
+        (self.peek()? == expected).then(|| self.at += 1)
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Option<Value> {
+        self.text[self.at..].starts_with(word).then(|| {
+            self.at += word.len();
+            value
+        })
+    }
+
+    fn value(&mut self, depth: usize) -> Option<Value> {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        match self.peek()? {
+            b'"' => self.string().map(Value::String),
+            b'{' => self.object(depth),
+            b'[' => self.array(depth),
+            b'n' => self.word("null", Value::Null),
+            b't' => self.word("true", Value::Bool(true)),
+            b'f' => self.word("false", Value::Bool(false)),
+            _ => self.number(),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Option<Value> {
+        self.take(b'[')?;
+        let mut items = Vec::new();
+        if self.take(b']').is_some() {
+            return Some(Value::Array(items));
+        }
+        loop {
+            items.push(self.value(depth + 1)?);
+            if self.take(b']').is_some() {
+                return Some(Value::Array(items));
+            }
+            self.take(b',')?;
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Option<Value> {
+        self.take(b'{')?;
+        let mut members: Vec<(String, Value)> = Vec::new();
+        if self.take(b'}').is_some() {
+            return Some(Value::Object(Map::new()));
+        }
+        loop {
+            let key = self.string()?;
+            if members.last().is_some_and(|(before, _)| !is_before(before, &key)) {
+                return None;
+            }
+            self.take(b':')?;
+            members.push((key, self.value(depth + 1)?));
+            if self.take(b'}').is_some() {
+                return Some(Value::Object(members.into_iter().collect()));
+            }
+            self.take(b',')?;
+        }
+    }
+
+    fn number(&mut self) -> Option<Value> {
+        let digits = self.text.as_bytes()[self.at..].iter();
+        let length = digits.take_while(|byte| byte.is_ascii_digit() || **byte == b'-').count();
+        let text = &self.text[self.at..self.at + length];
+        let number = text.parse::<i64>().ok().filter(|n| (-INTEGER_MAX..=INTEGER_MAX).contains(n))?;
+        let first = text.trim_start_matches('-');
+        let plain = if first.starts_with('0') { text == "0" } else { true };
+        self.at += length;
+        plain.then(|| number.into())
+    }
+
+    fn string(&mut self) -> Option<String> {
+        self.take(b'"')?;
+        let rest = &self.text[self.at..];
+        let plain = plain_length(rest.as_bytes());
+        let mut out = rest[..plain].to_owned();
+        self.at += plain;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.at += 1;
+                    return Some(out);
+                }
+                b'\\' => {
+                    let (c, length) = unescape(&self.text.as_bytes()[self.at..])?;
+                    out.push(char::from(c));
+                    self.at += length;
+                }
+                0..0x20 => return None,
+                _ => {
+                    let rest = &self.text[self.at..];
+                    let plain = plain_length(rest.as_bytes());
+                    out.push_str(&rest[..plain]);
+                    self.at += plain;
+                }
+            }
+        }
+    }
+}
+
+/// How much of a string stands for itself.
+fn plain_length(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')).unwrap_or(bytes.len())
+}
+
+/// An escape as [`write_string`] writes it, and its length.
+fn unescape(bytes: &[u8]) -> Option<(u8, usize)> {
+    let short = match bytes.get(1)? {
+        b'"' => b'"',
+        b'\\' => b'\\',
+        b'b' => 0x08,
+        b't' => 0x09,
+        b'n' => 0x0a,
+        b'f' => 0x0c,
+        b'r' => 0x0d,
+        b'u' => {
+            let digits = bytes.get(2..6)?.strip_prefix(b"00")?;
+            let lower = |digit: u8| match digit {
+                b'0'..=b'9' => Some(digit - b'0'),
+                b'a'..=b'f' => Some(digit - b'a' + 10),
+                _ => None,
+            };
+            let byte = (lower(digits[0])? << 4) | lower(digits[1])?;
+            let has_short = matches!(byte, 0x08 | 0x09 | 0x0a | 0x0c | 0x0d);
+            return (byte < 0x20 && !has_short).then_some((byte, 6));
+        }
+        _ => return None,
+    };
+    Some((short, 2))
+}
+
+/// RFC 8785 section 3.2.3 sorts by UTF-16 code units, which differs from UTF-8 order beyond the basic plane.
+fn is_before(a: &str, b: &str) -> bool {
+    if a.is_ascii() && b.is_ascii() { a < b } else { a.encode_utf16().lt(b.encode_utf16()) }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    /// Pieces of JSON in any order: mostly not canonical, often nearly so.
+    fn json_like() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just("-0".to_owned()),
+            Just("01".to_owned()),
+            Just("1.0".to_owned()),
+            any::<i64>().prop_map(|n| n.to_string()),
+            (-9i64..99).prop_map(|n| n.to_string()),
+            "\"[a-z\\\\nu0-9é€😀]{0,6}\"",
+            any::<String>().prop_map(|text| String::from_utf8(to_vec(&Value::from(text)).unwrap()).unwrap()),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            let key = prop_oneof!["\"[abé€😀\u{fb33}]{0,2}\"".boxed(), Just("\"\\r\"".to_owned()).boxed()];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+                prop::collection::vec((key, inner), 0..4).prop_map(|members| {
+                    let members: Vec<_> = members.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+    }
+
+    fn byte_like() -> impl Strategy<Value = u8> {
+        prop_oneof![prop::sample::select(b" \t\n,:[]{}\"\\0-9eE.".to_vec()), any::<u8>()]
+    }
 
     #[track_caller]
     fn check(value: &Value, expected: &str) {
@@ -193,9 +374,22 @@ mod tests {
         fn writing_is_stable_and_recognised(key in any::<String>(), text in any::<String>(), n in -INTEGER_MAX..=INTEGER_MAX) {
             let value = json!({ key: [text, n, null, true], "z": {} });
             let bytes = to_vec(&value).unwrap();
-            prop_assert!(is_canonical(&bytes));
-            prop_assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), value);
-            prop_assert!(!is_canonical(&[bytes.as_slice(), b" "].concat()));
+            prop_assert_eq!(parse(&bytes), Some(value));
+            prop_assert_eq!(parse(&[bytes.as_slice(), b" "].concat()), None);
+        }
+
+        /// The reader knows the form by itself; reading any JSON and writing it again must come to the same.
+        #[test]
+        fn what_is_read_is_what_would_be_written(text in json_like(), at in any::<prop::sample::Index>(), byte in byte_like()) {
+            let mut bytes = text.into_bytes();
+            for changed in [false, true] {
+                if changed && !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] = byte;
+                }
+                let again = serde_json::from_slice::<Value>(&bytes).ok().filter(|value| to_vec(value).as_deref() == Ok(&*bytes));
+                prop_assert_eq!(parse(&bytes), again, "{}", String::from_utf8_lossy(&bytes));
+            }
         }
     }
 }

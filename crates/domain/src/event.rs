@@ -291,56 +291,51 @@ impl Event {
         if bytes.len() > LEAF_BYTES_MAX {
             return Err(NotEvent::TooLong { bytes: bytes.len() });
         }
-        let mut value: Value = serde_json::from_slice(bytes).map_err(|_| NotEvent::NotCanonical)?;
-        // Comparing against our own canonical form also catches duplicate keys, which the parser folds.
-        if canonical::to_vec(&value).ok().as_deref() != Some(bytes) {
-            return Err(NotEvent::NotCanonical);
-        }
-        if value["v"] != 1 {
+        let Some(Value::Object(mut members)) = canonical::parse(bytes) else { return Err(NotEvent::NotCanonical) };
+        if members.get("v").and_then(Value::as_u64) != Some(1) {
             return Err(NotEvent::Key { key: "v" });
         }
-        let data = value.get_mut("data").map(Value::take);
-        let text = |key: &'static str| value[key].as_str().ok_or(NotEvent::Key { key });
+        let text = |key: &'static str| members.get(key).and_then(Value::as_str).ok_or(NotEvent::Key { key });
         let kind = text("kind")?;
         let kind = kind::find(kind).ok_or_else(|| NotEvent::Kind { kind: kind.chars().take(64).collect() })?;
-        let source = &value["source"];
-        let source = (|| {
-            Some(Source {
-                node: source["node"].as_str()?.to_owned(),
-                boot: source["boot"].as_str()?.to_owned(),
-                n: source["n"].as_u64().filter(|n| *n > 0)?,
-            })
-        })()
-        .ok_or(NotEvent::Key { key: "source" })?;
-        let strings =
-            |v: &Value| v.as_array()?.iter().map(|s| s.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
-        let payloads =
-            value["payloads"].as_array().and_then(|all| all.iter().map(payload_from).collect::<Option<Vec<_>>>());
-        let Some(Value::Object(data)) = data else { return Err(NotEvent::Key { key: "data" }) };
-        Ok(Self {
-            id: text("id")?.parse().map_err(|_| NotEvent::Key { key: "id" })?,
-            kind,
-            at: text("at")?.parse().map_err(|_| NotEvent::Key { key: "at" })?,
-            source,
-            actor: text("actor")?.parse().map_err(|_| NotEvent::Key { key: "actor" })?,
-            about: strings(&value["about"]).ok_or(NotEvent::Key { key: "about" })?,
-            data,
-            payloads: payloads.ok_or(NotEvent::Key { key: "payloads" })?,
-        })
+        let id = text("id")?.parse().map_err(|_| NotEvent::Key { key: "id" })?;
+        let at = text("at")?.parse().map_err(|_| NotEvent::Key { key: "at" })?;
+        let actor = text("actor")?.parse().map_err(|_| NotEvent::Key { key: "actor" })?;
+        let mut take = |key: &'static str| members.remove(key).ok_or(NotEvent::Key { key });
+        let source = source_from(take("source")?).ok_or(NotEvent::Key { key: "source" })?;
+        let about = array(take("about")?, string).ok_or(NotEvent::Key { key: "about" })?;
+        let payloads = array(take("payloads")?, payload_from).ok_or(NotEvent::Key { key: "payloads" })?;
+        let Value::Object(data) = take("data")? else { return Err(NotEvent::Key { key: "data" }) };
+        Ok(Self { id, kind, at, source, actor, about, data, payloads })
     }
 }
 
-fn payload_from(value: &Value) -> Option<PayloadRef> {
-    let source_commit = match value.get("source_commit") {
+fn string(value: Value) -> Option<String> {
+    if let Value::String(text) = value { Some(text) } else { None }
+}
+
+fn array<T>(value: Value, item: impl Fn(Value) -> Option<T>) -> Option<Vec<T>> {
+    if let Value::Array(items) = value { items.into_iter().map(item).collect() } else { None }
+}
+
+fn source_from(value: Value) -> Option<Source> {
+    let Value::Object(mut members) = value else { return None };
+    let n = members.get("n")?.as_u64().filter(|n| *n > 0)?;
+    Some(Source { node: string(members.remove("node")?)?, boot: string(members.remove("boot")?)?, n })
+}
+
+fn payload_from(value: Value) -> Option<PayloadRef> {
+    let Value::Object(mut members) = value else { return None };
+    let source_commit = match members.get("source_commit") {
         None => None,
         Some(commit) => Some(commit_from(commit.as_str()?)?),
     };
     Some(PayloadRef {
-        name: value["name"].as_str()?.to_owned(),
-        commit: commit_from(value["commit"].as_str()?)?,
-        key: value["key"].as_str()?.to_owned(),
-        bytes: value["bytes"].as_u64()?,
-        stored: Stored::named(value["stored"].as_str()?)?,
+        commit: commit_from(members.get("commit")?.as_str()?)?,
+        bytes: members.get("bytes")?.as_u64()?,
+        stored: Stored::named(members.get("stored")?.as_str()?)?,
+        name: string(members.remove("name")?)?,
+        key: string(members.remove("key")?)?,
         source_commit,
     })
 }

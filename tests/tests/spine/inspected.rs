@@ -21,6 +21,28 @@ fn a_line_that_is_too_long_is_answered_with_an_error() {
     assert!(String::from_utf8(out.stderr).unwrap().contains("line 1"));
 }
 
+/// What Windows programs write is read, whole or line by line.
+#[test]
+fn files_in_utf_16_are_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let utf_16 =
+        |text: &str, mark: &[u8]| [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat();
+    let text = "رقمي الشخصي 28463400123\r\n";
+    let line = json!({ "id": 1, "text": text }).to_string() + "\n";
+    for (name, content, arguments) in [
+        ("mark.txt", utf_16(text, b"\xff\xfe"), &["inspect", "mark.txt"][..]),
+        ("plain.txt", utf_16(text, b""), &["inspect", "plain.txt"]),
+        ("lines.jsonl", utf_16(&line, b"\xff\xfe"), &["inspect", "--jsonl", "lines.jsonl"]),
+    ] {
+        fs::write(folder.path().join(name), content).unwrap();
+        let out = run_in(folder.path(), &binary("haris"), arguments);
+        let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
+        let found = &answer["detections"][0];
+        assert_eq!((&found["kind"], &found["start"], &found["end"]), (&json!("qid"), &json!(12), &json!(23)), "{name}");
+        assert_eq!((out.status.code(), out.stderr.as_slice()), (Some(1), &b""[..]), "{name}");
+    }
+}
+
 /// A copy of the data must not carry its keys along.
 #[test]
 fn keys_never_lie_in_the_data_directory() {

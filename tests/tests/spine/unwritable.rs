@@ -97,3 +97,58 @@ async fn a_full_disk_refuses_until_there_is_room() {
     assert_whole(&haris);
     haris.kill();
 }
+
+/// Not a byte is free when the server starts, and the one before was stopped cleanly, so that SQLite has to lay its
+/// shared memory down anew.
+#[tokio::test]
+async fn a_server_starts_on_a_full_disk_and_recovers() {
+    let mock = Mock::start().await;
+    for killed in [false, true] {
+        let mut haris = Haris::prepare(&config_for(&mock, ""));
+        let Some(disk) = SmallDisk::mount(haris.data(), 256) else {
+            println!("not run: only root can mount a small disk");
+            return;
+        };
+        haris.launch();
+        let key = haris.key("tests");
+        assert_eq!(Client::new(&haris.base(), &key).ask("gpt-4o", "hello", false).await.status, 200);
+        if killed {
+            haris.kill();
+        } else {
+            haris.ask_to_stop();
+            assert!(haris.wait().success(), "{}", haris.output());
+        }
+        let ballast = disk.0.join("ballast");
+        fill(&ballast);
+
+        haris.launch_until(|haris| haris.get_status("/healthz") == Some(200));
+        let client = Client::new(&haris.base(), &key);
+        assert_refusing(&mock, &haris, &client, "free space").await;
+        // Not even what the start held back is left.
+        fill(&disk.0.join("more-ballast"));
+        assert_refusing(&mock, &haris, &client, "free space").await;
+
+        fs::remove_file(ballast).unwrap();
+        eventually("there is room again", || haris.is_ready().then_some(()));
+        assert_eq!(client.ask("gpt-4o", "hello", false).await.status, 200);
+        eventually("what the start owed is on record", || {
+            let status = haris.admin_json(&["status"]);
+            (!status["attention"].to_string().contains("not on record yet")).then_some(())
+        });
+        let starts = haris.events(&["kind=process.started/1"]);
+        assert_eq!(starts.len(), 2, "{starts:?}");
+        assert_whole(&haris);
+        haris.ask_to_stop();
+        assert!(haris.wait().success(), "{}", haris.output());
+    }
+}
+
+/// Writes until the disk takes nothing more.
+fn fill(path: &Path) {
+    use std::io::Write as _;
+    let mut file = fs::File::create(path).unwrap();
+    let chunk = vec![1; 1 << 20];
+    for length in [1 << 20, 4096, 1] {
+        while file.write_all(&chunk[..length]).is_ok() {}
+    }
+}

@@ -6,7 +6,7 @@ use std::fs;
 use haris_tests::Haris;
 use haris_tests::server::eventually;
 
-use crate::support::{Auditor, ask, config, configure, export, fsck, log_keys, said, stop};
+use crate::support::{Auditor, append_forged, ask, config, configure, export, fsck, log_keys, said, sql, stop};
 
 #[tokio::test]
 async fn a_changed_binary_and_configuration_are_listed_everywhere() {
@@ -85,46 +85,10 @@ async fn an_event_dropped_from_the_middle_is_a_gap() {
 
 /// Leaves the table as it is when two more events were appended, and the first of them taken away before its seal.
 async fn drop_unsealed(haris: &Haris) {
-    use haris_store::sqlx::{self, Row as _};
-    use haris_store::{Store, StoreOptions};
-    let data = haris.data();
-    let options =
-        StoreOptions { sql: format!("sqlite:{}", data.join("haris.db").display()), blobs: data.join("blobs") };
-    let store = Store::open(options).await.unwrap();
-    let row = sqlx::query(
-        "SELECT leaf_index, id, bytes FROM ledger_event WHERE log = 'evidence' ORDER BY leaf_index DESC LIMIT 1",
-    )
-    .fetch_one(store.pool())
-    .await
-    .unwrap();
     // The last event of the last start, moved on by two: the one between was there and is not any more.
-    let (index, id): (i64, String) = (row.try_get("leaf_index").unwrap(), row.try_get("id").unwrap());
-    let text = String::from_utf8(row.try_get::<Vec<u8>, _>("bytes").unwrap()).unwrap();
-    let event: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let n = event["source"]["n"].as_u64().unwrap();
-    let other = format!("{}{}", &id[..id.len() - 4], "0bad");
-    let later = text.replace(&id, &other).replace(&format!("\"n\":{n},"), &format!("\"n\":{},", n + 2));
-    let hash = crate::database::leaf_hash(&later);
-    let mut tx = store.begin().await.unwrap();
-    sqlx::query("INSERT INTO ledger_event (log, leaf_index, id, leaf_hash, bytes) VALUES ('evidence', $1, $2, $3, $4)")
-        .bind(index + 1)
-        .bind(other)
-        .bind(hash)
-        .bind(later.into_bytes())
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-    sqlx::query("UPDATE ledger_log SET next_index = next_index + 1 WHERE log = 'evidence'")
-        .execute(&mut *tx)
-        .await
-        .unwrap();
+    let (boot, n) = append_forged(haris, 2).await;
     // The fold that status reads saw the event when it was appended.
-    sqlx::query("UPDATE ledger_source SET n_max = $1, events = events + 1 WHERE boot = $2 AND log = 'evidence'")
-        .bind(i64::try_from(n + 2).unwrap())
-        .bind(event["source"]["boot"].as_str().unwrap())
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-    store.close().await;
+    let seen =
+        format!("UPDATE ledger_source SET n_max = {n}, events = events + 1 WHERE boot = '{boot}' AND log = 'evidence'");
+    sql(haris, &seen).await;
 }

@@ -4,20 +4,11 @@
 use std::fs;
 
 use haris_store::sqlx;
-use haris_store::{Store, StoreOptions};
 
-use crate::support::{Watched, ask, config, configure, copy_folder, export, fsck, put_back, refuses_to_start, stop};
-
-async fn sql(bank: &Watched, statements: &str) {
-    let data = bank.haris.data();
-    let options =
-        StoreOptions { sql: format!("sqlite:{}", data.join("haris.db").display()), blobs: data.join("blobs") };
-    let store = Store::open(options).await.unwrap();
-    let mut tx = store.begin().await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&mut *tx).await.unwrap();
-    tx.commit().await.unwrap();
-    store.close().await;
-}
+use crate::support::{
+    Watched, append_forged, ask, config, configure, copy_folder, export, fsck, put_back, refuses_to_start, sql, stop,
+    store,
+};
 
 /// A bank with some traffic, stopped.
 async fn stopped() -> Watched {
@@ -32,7 +23,7 @@ async fn stopped() -> Watched {
 #[tokio::test]
 async fn every_change_of_sealed_rows_is_named_by_fsck() {
     let bank = stopped().await;
-    // Every check is a start that leaves events; the copy that is put back would be an old one to the witness.
+    // The copy that is put back would be an old one to the witness.
     configure(&bank.haris, &config(&[], ""));
     let sound = bank.haris.home().join("sound");
     copy_folder(&bank.haris.data(), &sound);
@@ -65,10 +56,10 @@ async fn every_change_of_sealed_rows_is_named_by_fsck() {
         (
             "a checkpoint's root",
             "UPDATE ledger_checkpoint SET root = zeroblob(32) WHERE log = 'traffic'",
-            "do not give the root",
+            "its note says something else than its row",
         ),
     ] {
-        sql(&bank, statements).await;
+        sql(&bank.haris, statements).await;
         let (clean, said) = fsck(&bank.haris);
         assert!(!clean && said.contains(expected), "{what}: {said}");
         put_back(&sound, &bank.haris.data());
@@ -80,10 +71,7 @@ async fn every_change_of_sealed_rows_is_named_by_fsck() {
 #[tokio::test]
 async fn an_event_cannot_be_replayed_under_its_own_name() {
     let bank = stopped().await;
-    let data = bank.haris.data();
-    let options =
-        StoreOptions { sql: format!("sqlite:{}", data.join("haris.db").display()), blobs: data.join("blobs") };
-    let store = Store::open(options).await.unwrap();
+    let store = store(&bank.haris).await;
     let mut tx = store.begin().await.unwrap();
     let again = "INSERT INTO ledger_event SELECT log, 900, id, leaf_hash, bytes FROM ledger_event WHERE log = 'traffic' AND leaf_index = 1";
     let refused = sqlx::raw_sql(again).execute(&mut *tx).await.unwrap_err();
@@ -118,7 +106,7 @@ async fn a_truncated_database_and_an_old_one_do_not_start() {
     // By hand, which comes to the same.
     put_back(&late, &bank.haris.data());
     sql(
-        &bank,
+        &bank.haris,
         "DELETE FROM ledger_event WHERE log = 'traffic' AND leaf_index >= 1; \
          UPDATE ledger_log SET next_index = 1 WHERE log = 'traffic'; \
          DELETE FROM ledger_checkpoint WHERE log = 'traffic' AND size > 1",
@@ -133,7 +121,7 @@ async fn a_truncated_database_and_an_old_one_do_not_start() {
 async fn a_row_forged_before_its_seal_shows_as_a_stray() {
     let mut bank = stopped().await;
     // The start that has said that it stopped writes once more, it seems.
-    forge(&bank).await;
+    append_forged(&bank.haris, 1).await;
     bank.haris.launch();
     bank.settled();
     let bundle = export(&bank.haris, "b.zip");
@@ -151,56 +139,6 @@ async fn a_row_forged_before_its_seal_shows_as_a_stray() {
     assert!(said.contains("stray"), "{said}");
     let (_, said) = fsck(&bank.haris);
     assert!(said.contains("\"strays\""), "{said}");
-}
-
-async fn forge(bank: &Watched) {
-    use haris_store::sqlx::Row as _;
-    let data = bank.haris.data();
-    let options =
-        StoreOptions { sql: format!("sqlite:{}", data.join("haris.db").display()), blobs: data.join("blobs") };
-    let store = Store::open(options).await.unwrap();
-    let row = sqlx::query(
-        "SELECT id, bytes, leaf_index FROM ledger_event WHERE log = 'evidence' ORDER BY leaf_index DESC LIMIT 1",
-    )
-    .fetch_one(store.pool())
-    .await
-    .unwrap();
-    let (id, bytes): (String, Vec<u8>) = (row.try_get("id").unwrap(), row.try_get("bytes").unwrap());
-    let index: i64 = row.try_get("leaf_index").unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    let event: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let n = event["source"]["n"].as_u64().unwrap();
-    let forged_id = format!("{}{}", &id[..id.len() - 4], "0bad");
-    let forged = text.replace(&id, &forged_id).replace(&format!("\"n\":{n},"), &format!("\"n\":{},", n + 1));
-    let hash = leaf_hash(&forged);
-    let mut tx = store.begin().await.unwrap();
-    sqlx::query("INSERT INTO ledger_event (log, leaf_index, id, leaf_hash, bytes) VALUES ('evidence', $1, $2, $3, $4)")
-        .bind(index + 1)
-        .bind(forged_id)
-        .bind(hash)
-        .bind(forged.into_bytes())
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-    sqlx::query("UPDATE ledger_log SET next_index = next_index + 1 WHERE log = 'evidence'")
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-    store.close().await;
-}
-
-/// RFC 6962's, by a program that is not ours.
-pub(crate) fn leaf_hash(entry: &str) -> Vec<u8> {
-    let bytes = [&[0], entry.as_bytes()].concat();
-    let mut child = std::process::Command::new("sha256sum")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &bytes).unwrap();
-    let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    (0..32).map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -222,4 +160,82 @@ async fn changed_tiles_and_entries_are_named_and_give_no_bundle() {
         put_back(&sound, &bank.haris.data());
     }
     bank.haris.launch();
+}
+
+/// Every file under a folder, with its bytes.
+fn files(folder: &std::path::Path) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.is_file() {
+            found.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    found
+}
+
+/// What keeps a server from starting is named all the same, and whoever looks leaves everything as it is.
+#[tokio::test]
+async fn a_damaged_tip_is_named_and_nothing_is_touched() {
+    let bank = stopped().await;
+    configure(&bank.haris, &config(&[], ""));
+    let data = bank.haris.data();
+    let sound = bank.haris.home().join("sound");
+    copy_folder(&data, &sound);
+    let (clean, said) = fsck(&bank.haris);
+    assert!(clean, "{said}");
+    assert_eq!(files(&data).into_values().collect::<Vec<_>>(), files(&sound).into_values().collect::<Vec<_>>());
+    let newest = |folder: &str| {
+        let folder = data.join("blobs/traffic/tile").join(folder).join("000.p");
+        fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).max().unwrap()
+    };
+    let pack = || {
+        let day = fs::read_dir(data.join("blobs/payloads")).unwrap().next().unwrap().unwrap().path();
+        fs::read_dir(day).unwrap().map(|file| file.unwrap().path()).max().unwrap()
+    };
+    for (what, path, expected) in [
+        ("tile", newest("0"), "traffic/tile/0/000.p/"),
+        ("bundle", newest("entries"), "traffic/tile/entries/000.p/"),
+        ("checkpoint", data.join("blobs/traffic/checkpoint"), "`checkpoint`"),
+        ("pack", pack(), "of pack `payloads/"),
+    ] {
+        let bytes = fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 1;
+        for (how, changed) in
+            [("flipped", Some(flipped)), ("cut", Some(bytes[..bytes.len() - 1].to_vec())), ("gone", None)]
+        {
+            match &changed {
+                Some(changed) => fs::write(&path, changed).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            let before = files(&data);
+            let (clean, said) = fsck(&bank.haris);
+            let expected = if what == "pack" && how != "flipped" { "pack `payloads/" } else { expected };
+            assert!(!clean && said.contains(expected) && said.contains("\"problems\""), "{what} {how}: {said}");
+            assert_eq!(files(&data), before, "{what} {how}: fsck changes nothing");
+            fs::write(&path, &bytes).unwrap();
+        }
+    }
+    let (clean, said) = fsck(&bank.haris);
+    assert!(clean, "{said}");
+}
+
+/// The same through the socket of a running server.
+#[tokio::test]
+async fn a_running_server_names_what_was_changed_under_it() {
+    let bank = Watched::start("");
+    let client = bank.haris.client("tests");
+    ask(&client, 4).await;
+    bank.settled();
+    let (clean, said) = fsck(&bank.haris);
+    assert!(clean, "{said}");
+    sql(&bank.haris, "DELETE FROM ledger_payload_key WHERE name = 'request'").await;
+    let (clean, said) = fsck(&bank.haris);
+    assert!(!clean && said.contains("the key of payload `request`") && said.contains("\"index\": 0"), "{said}");
+    sql(&bank.haris, "UPDATE ledger_checkpoint SET root = zeroblob(32) WHERE log = 'traffic'").await;
+    let (clean, said) = fsck(&bank.haris);
+    assert!(!clean && said.contains("its note says something else than its row"), "{said}");
 }

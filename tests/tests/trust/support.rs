@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use haris_store::sqlx::{self, Row as _};
+use haris_store::{Store, StoreOptions};
 use haris_tests::server::{binary, eventually};
 use haris_tests::{Client, Haris};
 use serde_json::Value;
@@ -265,6 +267,65 @@ pub(crate) fn refuses_to_start(haris: &Haris) -> String {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The bank's rows and blobs, opened behind its back.
+pub(crate) async fn store(haris: &Haris) -> Store {
+    let data = haris.data();
+    let sql = format!("sqlite:{}", data.join("haris.db").display());
+    Store::open(StoreOptions { sql, blobs: data.join("blobs") }).await.unwrap()
+}
+
+/// Runs statements that no part of Haris would.
+pub(crate) async fn sql(haris: &Haris, statements: &str) {
+    let store = store(haris).await;
+    let mut tx = store.begin().await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    store.close().await;
+}
+
+/// Writes the newest event of the evidence log once more behind itself, as the `further`th after it, in whatever else
+/// like an event that the same start wrote. Gives the start, and the number that it claims.
+pub(crate) async fn append_forged(haris: &Haris, further: u64) -> (String, u64) {
+    let store = store(haris).await;
+    let row = sqlx::query(
+        "SELECT leaf_index, id, bytes FROM ledger_event WHERE log = 'evidence' ORDER BY leaf_index DESC LIMIT 1",
+    )
+    .fetch_one(store.pool())
+    .await
+    .unwrap();
+    let (index, id): (i64, String) = (row.try_get("leaf_index").unwrap(), row.try_get("id").unwrap());
+    let text = String::from_utf8(row.try_get::<Vec<u8>, _>("bytes").unwrap()).unwrap();
+    let event: Value = serde_json::from_str(&text).unwrap();
+    let n = event["source"]["n"].as_u64().unwrap();
+    let forged_id = format!("{}{}", &id[..id.len() - 4], "0bad");
+    let forged = text.replace(&id, &forged_id).replace(&format!("\"n\":{n},"), &format!("\"n\":{},", n + further));
+    let mut tx = store.begin().await.unwrap();
+    sqlx::query("INSERT INTO ledger_event (log, leaf_index, id, leaf_hash, bytes) VALUES ('evidence', $1, $2, $3, $4)")
+        .bind(index + 1)
+        .bind(forged_id)
+        .bind(leaf_hash(&forged))
+        .bind(forged.into_bytes())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE ledger_log SET next_index = next_index + 1 WHERE log = 'evidence'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    store.close().await;
+    (event["source"]["boot"].as_str().unwrap().to_owned(), n + further)
+}
+
+/// RFC 6962's, by a program that is not ours.
+fn leaf_hash(entry: &str) -> Vec<u8> {
+    let bytes = [&[0], entry.as_bytes()].concat();
+    let mut child = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &bytes).unwrap();
+    let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    (0..32).map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap()).collect()
 }
 
 /// What `fsck` says, and whether it is clean.

@@ -153,8 +153,10 @@ impl Literals {
         last: bool,
         found: &mut dyn FnMut(usize, usize, usize),
     ) -> usize {
-        // Up to here every literal that starts would also end, and show what stands behind it.
-        let sure = bytes.len().saturating_sub(self.longest.max(HEAD)).max(from);
+        // Up to here every literal that starts would also end, and show what stands behind it. Where nothing follows,
+        // only those are left out that have less than a head and one byte.
+        let open = if last { HEAD } else { self.longest.max(HEAD) };
+        let sure = bytes.len().saturating_sub(open).max(from);
         let mut second = 0;
         for byte in bytes.get(from..from + HEAD).unwrap_or_default() {
             second = Filter::roll(second, *byte);

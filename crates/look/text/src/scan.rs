@@ -97,7 +97,9 @@ impl Scanner {
             self.ask(compiled, window, out);
         }
         if window.last {
-            self.find_literals(compiled, window, end, true);
+            if self.compared < end {
+                self.find_literals(compiled, window, end);
+            }
             self.ask(compiled, window, out);
             return end;
         }
@@ -123,7 +125,7 @@ impl Scanner {
                 }
             }
         }
-        self.find_literals(compiled, window, block.end, false);
+        self.find_literals(compiled, window, block.end);
     }
 
     fn find_numbers(&mut self, compiled: &Compiled, window: Window<'_>, bytes: &[u8], base: usize) {
@@ -147,7 +149,8 @@ impl Scanner {
     }
 
     /// Finds the literals up to `end`, but for one that may still go on there.
-    fn find_literals(&mut self, compiled: &Compiled, window: Window<'_>, end: usize, last: bool) {
+    fn find_literals(&mut self, compiled: &Compiled, window: Window<'_>, end: usize) {
+        let last = window.last && end == window.base + window.view.len();
         let bytes = &window.view.as_bytes()[..end - window.base];
         let from = self.compared - window.base;
         let mut queue =

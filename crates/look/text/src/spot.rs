@@ -91,6 +91,18 @@ impl<'a> Spot<'a> {
         &self.view[from..self.at]
     }
 
+    /// The text from `offset` on, at most `bytes` of it: what is said behind a match.
+    pub(crate) fn after(&self, offset: usize, bytes: usize) -> &'a str {
+        let mut end = offset;
+        while end < offset + bytes && self.byte(end).is_some() {
+            end += 1;
+        }
+        while !self.view.is_char_boundary(self.at + end) {
+            end -= 1;
+        }
+        self.slice(offset, end)
+    }
+
     /// The byte just before the place.
     pub(crate) fn byte_before(&self) -> Option<u8> {
         self.at.checked_sub(1).map(|index| self.view.as_bytes()[index])

@@ -126,10 +126,27 @@ impl KeyDir {
         if !present(&Use::Receipt) {
             make(dir, &[Use::Receipt])?;
         }
+        Self::read(dir, read(dir, Use::Receipt)?)
+    }
+
+    /// Reads the keys in `dir` and makes none: for whoever only looks.
+    ///
+    /// # Errors
+    /// As [`KeyDir::open_or_create`], and when the directory is not there.
+    pub fn open(dir: &Path) -> Result<Self, KeyError> {
+        refuse_exposed(dir, &fs::metadata(dir).map_err(io_error("read", dir))?, "700")?;
+        if let Some(missing) = Use::ALL.into_iter().find(|purpose| !purpose.file(dir).exists()) {
+            return Err(KeyError::Incomplete { dir: dir.display().to_string(), missing: missing.name() });
+        }
+        // Whoever only looks signs no receipt, so one that is missing hinders nobody: nothing has this key.
+        let receipt = if Use::Receipt.file(dir).exists() { read(dir, Use::Receipt)? } else { random_key() };
+        Self::read(dir, receipt)
+    }
+
+    fn read(dir: &Path, receipt_seed: Zeroizing<[u8; 32]>) -> Result<Self, KeyError> {
         let ed25519_seed = read(dir, Use::LogEd25519)?;
         let ed25519_public = Ed25519Signer::public_key(&ed25519_seed);
-        let ml_dsa_seed = read(dir, Use::LogMlDsa44)?;
-        let (key_encryption, receipt_seed) = (read(dir, Use::KeyEncryption)?, read(dir, Use::Receipt)?);
+        let (ml_dsa_seed, key_encryption) = (read(dir, Use::LogMlDsa44)?, read(dir, Use::KeyEncryption)?);
         Ok(Self { ed25519_seed, ml_dsa_seed, key_encryption, receipt_seed, ed25519_public })
     }
 
@@ -280,6 +297,9 @@ mod tests {
         let first = KeyDir::open_or_create(&keys).unwrap();
         let again = KeyDir::open_or_create(&keys).unwrap();
         assert_eq!(first.first_public_key(), again.first_public_key());
+        assert_eq!(KeyDir::open(&keys).unwrap().first_public_key(), first.first_public_key());
+        let nowhere = dir.path().join("nowhere");
+        assert!(KeyDir::open(&nowhere).is_err() && !nowhere.exists(), "whoever looks makes nothing");
         for purpose in Use::ALL {
             assert_eq!(fs::metadata(purpose.file(&keys)).unwrap().mode() & 0o777, 0o600);
         }

@@ -39,6 +39,8 @@ struct Doubt {
     witness: EventId,
     /// What `n` is if it committed.
     n: u64,
+    /// How many of the events that are owed went with it.
+    owed: usize,
 }
 
 /// An event that was checked, on its way to a row.
@@ -96,24 +98,30 @@ impl Ledger {
         if let Some((draft, _)) = drafts.iter().find(|(draft, _)| draft.kind.log != Log::Evidence) {
             return Err(AppendError::NotEvidence { kind: draft.kind.name });
         }
-        let Some((first, _)) = drafts.first() else { return Ok((Vec::new(), Written::At(Vec::new()))) };
         let mut direct = self.inner().direct.lock().await;
         self.resolve(&mut direct).await?;
+        // What is owed goes first: it is older.
+        let owed = self.owed_drafts();
+        let drafts: Vec<&(Draft, Vec<SealedPayload>)> = owed.iter().chain(drafts).collect();
+        let Some((first, _)) = drafts.first() else { return Ok((Vec::new(), Written::At(Vec::new()))) };
         let mut n = direct.n;
         let mut leaves = Vec::with_capacity(drafts.len());
-        for (draft, payloads) in drafts {
+        for (draft, payloads) in &drafts {
             n += 1;
             let source = Source { node: self.inner().node.clone(), boot: self.inner().boot.clone(), n };
             let references: Vec<_> = payloads.iter().map(|payload| payload.reference.clone()).collect();
             leaves.push(draft.stamp(&source, &references)?);
         }
-        let entries = leaves.iter().zip(drafts).map(|(leaf, (_, payloads))| (leaf, payloads.as_slice()));
+        let entries = leaves.iter().zip(&drafts).map(|(leaf, (_, payloads))| (leaf, payloads.as_slice()));
         let entries =
             check_entries(entries, |id, source| AppendError::NotEvent { spool: "-".into(), id, source }).await?;
-        direct.doubt = Some(Doubt { witness: first.id, n });
+        direct.doubt = Some(Doubt { witness: first.id, n, owed: owed.len() });
         let written = self.write(entries, &along).await;
         match &written {
-            Ok(Written::At(_)) => *direct = Direct { n, doubt: None },
+            Ok(Written::At(_)) => {
+                *direct = Direct { n, doubt: None };
+                self.paid(owed.len());
+            }
             Err(AppendError::Unknown { .. }) => {}
             Ok(_) | Err(_) => direct.doubt = None,
         }
@@ -121,7 +129,7 @@ impl Ledger {
         let appended = match &written {
             Written::At(places) => {
                 let place = |(leaf, (log, index)): (Leaf, &(Log, u64))| Appended { log: *log, index: *index, leaf };
-                leaves.into_iter().zip(places).map(place).collect()
+                leaves.into_iter().zip(places).skip(owed.len()).map(place).collect()
             }
             Written::Shipped | Written::HoldsChanged => Vec::new(),
         };
@@ -161,6 +169,7 @@ impl Ledger {
         let Some(doubt) = direct.doubt else { return Ok(()) };
         if self.is_recorded(doubt.witness).await? {
             direct.n = doubt.n;
+            self.paid(doubt.owed);
         }
         direct.doubt = None;
         Ok(())

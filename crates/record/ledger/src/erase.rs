@@ -89,6 +89,11 @@ impl Ledger {
         if basis.is_empty() || basis.len() > LEGAL_BASIS_BYTES_MAX || !basis.bytes().all(plain) {
             return Err(EraseError::LegalBasis);
         }
+        if let EraseBy::Before(before) = request.by
+            && before > now
+        {
+            return Err(EraseError::Future { before, now });
+        }
         self.ensure_day_keys(now).await?;
         for (name, spool) in spools {
             self.empty_spool(name, spool).await?;

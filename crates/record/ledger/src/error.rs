@@ -1,7 +1,7 @@
 //! What can go wrong, one enum per thing a caller does.
 
 use haris_domain::event::{NotEvent, NotLeaf};
-use haris_domain::{EventId, Log};
+use haris_domain::{EventId, Log, Timestamp};
 use haris_keys::BadWrap;
 use haris_merkle::note::SignError;
 use haris_store::{BlobError, sqlx};
@@ -38,6 +38,9 @@ pub enum OpenError {
         /// Its origin.
         origin: String,
     },
+    /// There is nothing to read.
+    #[error("the database holds no log: start `haris serve` on it once, or give the right --data directory")]
+    Empty,
     /// The keys cannot sign under that origin.
     #[error("the keys cannot sign for this log")]
     Sign(#[from] SignError),
@@ -172,6 +175,17 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether what is stored is to blame, and not the way to it.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Payload { .. } => true,
+            Self::Sql(error) => haris_store::is_damage(error),
+            _ => false,
+        }
+    }
+}
+
 /// Nothing was sealed; what was sealed before is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -266,6 +280,14 @@ pub enum EraseError {
     NoHold {
         /// The id given.
         id: EventId,
+    },
+    /// What is to be erased is not all there yet.
+    #[error("{before} lies in the future, it is {now}: nothing was erased; give a time that has passed")]
+    Future {
+        /// The moment given.
+        before: Timestamp,
+        /// The present one.
+        now: Timestamp,
     },
     /// A legal basis is a code, since it enters the leaf.
     #[error("the legal basis is a code of at most 64 letters, digits and `-_.:/`, such as `QA-law-13-2016:art-5`")]

@@ -18,6 +18,7 @@ mod fsck;
 mod hold;
 mod keys;
 mod ledger;
+mod owed;
 mod payload;
 mod process;
 mod projection;
@@ -34,9 +35,10 @@ pub use append::Appended;
 pub use erase::{Erase, EraseBy, Erased};
 pub use error::{AppendError, EraseError, OpenError, ReadError, RebuildError, SealError, ShipError};
 pub use export::{Export, ExportError, Exported};
-pub use fsck::{Fsck, FsckLog, Problem};
+pub use fsck::{Fsck, FsckLog, FsckPayloads, FsckProgress, Problem};
 pub use hold::{HOLD_EVENTS_MAX, Hold, HoldScope};
 pub use ledger::{Ledger, Options};
+pub use owed::OwedEvents;
 pub use payload::Payload;
 pub use process::{PreviousBoot, ProcessCounters, ProcessStart};
 pub use projection::{Folded, Projection};
@@ -61,6 +63,7 @@ mod tests {
         send(|ledger| ledger.ingest("s", &[], haris_spool::Position::START));
         send(|ledger| ledger.rebuild(true));
         send(|ledger| ledger.status());
+        send(|ledger| ledger.fsck());
         send(move |ledger| {
             let by = EraseBy::Before(now);
             let actor = haris_domain::Actor::local(0);

@@ -149,7 +149,7 @@ impl Pack {
 
 /// The request that an event of the traffic log belongs to: an answer names its request in `about`. An event of the
 /// evidence log stands alone, whatever it is about: erasing a request does not erase why somebody looked at it.
-fn interaction(event: &Event) -> EventId {
+pub(crate) fn interaction(event: &Event) -> EventId {
     let request = event.about.iter().find_map(|id| id.parse().ok());
     request.filter(|_| event.kind.log == Log::Traffic).unwrap_or(event.id)
 }

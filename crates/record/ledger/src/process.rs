@@ -49,10 +49,10 @@ pub struct PreviousBoot {
 }
 
 impl Ledger {
-    /// Records `process.started/1`, and says how the previous start of this node ended.
+    /// Records `process.started/1`, and says how the previous start of this node ended. Without room it is owed.
     ///
     /// # Errors
-    /// When it cannot be recorded.
+    /// When it cannot be recorded for another reason.
     pub async fn started(&self, start: ProcessStart, now: Timestamp) -> Result<Option<PreviousBoot>, AppendError> {
         let previous = self.previous_boot().await?;
         let previous_value = previous.as_ref().map_or(Value::Null, |previous| {
@@ -66,7 +66,7 @@ impl Ledger {
             "keys": start.keys,
             "previous": previous_value,
         });
-        self.of_process(&kind::PROCESS_STARTED, data, now).await?;
+        self.append_or_owe(draft_of_process(&kind::PROCESS_STARTED, data, now)).await?;
         Ok(previous)
     }
 
@@ -87,12 +87,7 @@ impl Ledger {
     }
 
     async fn of_process(&self, kind: &'static EventKind, data: Value, now: Timestamp) -> Result<Appended, AppendError> {
-        let mut draft = Draft::new(kind, now, Actor::service("haris"));
-        draft.data = match data {
-            Value::Object(data) => data,
-            _ => Map::new(),
-        };
-        let appended = self.append(vec![(draft, Vec::new())]).await?;
+        let appended = self.append(vec![(draft_of_process(kind, data, now), Vec::new())]).await?;
         Ok(appended.into_iter().next().expect("one draft was appended"))
     }
 
@@ -112,6 +107,15 @@ impl Ledger {
             last_at: Timestamp::from_micros(row.try_get("last_at")?),
         }))
     }
+}
+
+fn draft_of_process(kind: &'static EventKind, data: Value, now: Timestamp) -> Draft {
+    let mut draft = Draft::new(kind, now, Actor::service("haris"));
+    draft.data = match data {
+        Value::Object(data) => data,
+        _ => Map::new(),
+    };
+    draft
 }
 
 fn counted(counters: ProcessCounters, now: Timestamp) -> Value {

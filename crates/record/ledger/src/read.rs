@@ -209,7 +209,8 @@ fn event_row(row: &AnyRow) -> Result<EventRow, ReadError> {
     })
 }
 
-fn checkpoint_row(row: &AnyRow) -> Result<CheckpointRow, ReadError> {
+/// A row of `ledger_checkpoint`, all of it.
+pub(crate) fn checkpoint_row(row: &AnyRow) -> Result<CheckpointRow, ReadError> {
     Ok(CheckpointRow {
         log: log(row)?,
         size: natural(row, "size")?,

@@ -2,13 +2,14 @@
 //!
 //! Each round goes through the same steps, and a crash between any two of them loses nothing:
 //!
-//! 1. rows are read and held against the hashes recorded with them;
+//! 1. leaves are taken from memory if this process appended them, else from their rows, which are held against the
+//!    hashes recorded with them;
 //! 2. full tiles, full bundles and the partial ones of the new size are written and durable;
 //! 3. the signed checkpoint becomes a row, unique by log and size: from here on it is the truth;
 //! 4. the published `checkpoint` is replaced by a copy of it;
 //! 5. partial tiles and bundles whose full one now exists are removed. Readers of an older checkpoint fall back to it.
 //!
-//! What step 2 wrote before a crash is written again with the same bytes, since rows never change; other bytes there
+//! What step 2 wrote before a crash is written again with the same bytes, since leaves never change; other bytes there
 //! are refused. One process seals: a mutex within it, and PostgreSQL's advisory lock between several.
 
 use haris_domain::{Event, Log, Timestamp};
@@ -16,6 +17,7 @@ use haris_merkle::tile::{Entries, TILE_WIDTH, Tile, hashes_at, push_entry, width
 use haris_merkle::{Checkpoint, Frontier, Hash, Signer, leaf_hash};
 use haris_store::sqlx::{self, Row};
 use haris_store::{Blobs, Engine, Put, Tx};
+use std::ops::Range;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -58,11 +60,11 @@ struct Edge {
 }
 
 /// Entries of one checkpoint: bounds what a round holds in memory when there is much to catch up with.
-const ENTRIES_PER_ROUND: u64 = 4_096;
+pub(crate) const ENTRIES_PER_ROUND: u64 = 2_048;
 /// How often the traffic log is anchored in the evidence log while it grows.
 const ANCHOR_EVERY_MICROS: i64 = 5 * 60 * 1_000_000;
 /// New events gather this long, so that a burst makes one checkpoint; well within the second that is promised.
-const GATHER: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_millis(400);
 /// How often to look for events that another process appended, and to retry after an error.
 const LOOK_EVERY: Duration = Duration::from_millis(700);
 /// PostgreSQL's advisory lock of whoever seals. Locks are per database, so any fixed number will do.
@@ -119,7 +121,10 @@ impl Ledger {
     pub async fn run_sealer(&self, clock: fn() -> Timestamp, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow_and_update() {
             tokio::select! {
-                () = self.inner().appended.notified() => tokio::time::sleep(GATHER).await,
+                () = self.inner().appended.notified() => tokio::select! {
+                    () = tokio::time::sleep(GATHER) => {}
+                    () = self.inner().ripe.notified() => {}
+                },
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 changed = stop.changed() => if changed.is_err() { break },
             }
@@ -166,10 +171,13 @@ impl Ledger {
         while edge.frontier.size() < total {
             let from = edge.frontier.size();
             let to = total.min(from + ENTRIES_PER_ROUND);
-            let rows = self.read(log, from, to).await?;
-            self.check_rows(log, from, to, &rows)?;
+            let appended_here = self.inner().unsealed.lock()[log as usize].take(from..to);
+            let leaves = match appended_here {
+                Some(leaves) => leaves,
+                None => check_rows(log, from..to, self.read(log, from, to).await?)?,
+            };
             let (tiles, start) = (self.tiles(log), edge.clone());
-            let work = self.blocking(move |blobs| write_tiles(blobs, &tiles, start, &rows));
+            let work = self.blocking(move |blobs| write_tiles(blobs, &tiles, start, &leaves));
             let grown = work.await?;
             let row = self.record_checkpoint(log, &grown.frontier, now).await?;
             let tiles = self.tiles(log);
@@ -179,47 +187,11 @@ impl Ledger {
                 remove_superseded(blobs, &tiles, tidy, size)
             })
             .await?;
-            let hashes = &mut self.inner().unsealed.lock()[log as usize];
-            *hashes = hashes.split_off(&size);
+            self.inner().unsealed.lock()[log as usize].forget_before(size);
             sealed = Some(SealedLog { log, size, root });
             *edge = Edge { tidy: size, ..grown };
         }
         Ok(sealed)
-    }
-
-    /// Refuses a row that is not what was appended. One that this process appended must have the hash it had then; of
-    /// another the recorded hash and the form must hold.
-    fn check_rows(&self, log: Log, from: u64, to: u64, rows: &[EventRow]) -> Result<(), SealError> {
-        let unsealed = self.inner().unsealed.lock();
-        let known = &unsealed[log as usize];
-        for (index, row) in (from..to).zip(rows) {
-            let refuse = |why: String| Err(SealError::Row { log, index, why });
-            if row.index != index {
-                return refuse("its row is missing".into());
-            }
-            let hash = leaf_hash(&row.bytes);
-            if hash != *row.leaf_hash {
-                return refuse("its bytes differ from the hash recorded with them".into());
-            }
-            match known.get(&index) {
-                Some(known) if *known == hash => {}
-                Some(_) => return refuse("its row was changed since it was appended".into()),
-                None => match Event::parse(&row.bytes) {
-                    Err(error) => return refuse(format!("its bytes are not an event: {error}")),
-                    Ok(event) if event.id.to_string() != row.id => {
-                        return refuse("its id differs from its row's".into());
-                    }
-                    Ok(event) if event.kind.log != log => {
-                        return refuse(format!("`{}` does not belong to this log", event.kind.name));
-                    }
-                    Ok(_) => {}
-                },
-            }
-        }
-        match (from..to).nth(rows.len()) {
-            Some(index) => Err(SealError::Row { log, index, why: "its row is missing".into() }),
-            None => Ok(()),
-        }
     }
 
     fn sign_head(&self, log: Log, size: u64, root: Hash, now: Timestamp) -> Result<String, SealError> {
@@ -283,14 +255,19 @@ impl Ledger {
             let Some(row) = recorded else { continue };
             let before = self.checkpoint_before(log, row.size).await?;
             let note = self.cosigned_note(&row).await?;
-            self.blocking(move |blobs| {
+            let done = self.blocking(move |blobs| {
                 if published.as_deref() != Some(note.as_bytes()) {
                     blobs.put(&tiles.path("checkpoint"), note.as_bytes())?;
                 }
                 remove_superseded(blobs, &tiles, before, row.size)
-            })
-            .await
-            .map_err(ReadError::from)?;
+            });
+            match done.await {
+                // The copy stays behind its row until the next seal.
+                Err(error) if haris_store::is_no_room(&error) => {
+                    tracing::error!(%error, "no room to publish a checkpoint")
+                }
+                done => done.map_err(ReadError::from)?,
+            }
         }
         Ok(())
     }
@@ -336,17 +313,50 @@ fn read_edge(tiles: &LogTiles, size: u64, root: &Hash) -> Result<Edge, ReadError
     Ok(Edge { frontier, bundle, tidy: 0 })
 }
 
+/// The leaves of rows, with their hashes. Refuses a row that cannot be what was appended: this process did not see it
+/// then, so the hash recorded with it and its form must hold.
+fn check_rows(log: Log, range: Range<u64>, rows: Vec<EventRow>) -> Result<Vec<(Hash, Vec<u8>)>, SealError> {
+    let refuse = |index: u64, why: String| Err(SealError::Row { log, index, why });
+    let mut leaves = Vec::with_capacity(rows.len());
+    let mut rows = rows.into_iter();
+    for index in range {
+        let Some(row) = rows.next().filter(|row| row.index == index) else {
+            return refuse(index, "its row is missing".into());
+        };
+        let hash = leaf_hash(&row.bytes);
+        if hash != *row.leaf_hash {
+            return refuse(index, "its bytes differ from the hash recorded with them".into());
+        }
+        match Event::parse(&row.bytes) {
+            Err(error) => return refuse(index, format!("its bytes are not an event: {error}")),
+            Ok(event) if event.id.to_string() != row.id => {
+                return refuse(index, "its id differs from its row's".into());
+            }
+            Ok(event) if event.kind.log != log => {
+                return refuse(index, format!("`{}` does not belong to this log", event.kind.name));
+            }
+            Ok(_) => leaves.push((hash, row.bytes)),
+        }
+    }
+    Ok(leaves)
+}
+
 /// Writes the tiles and bundles that these entries fill or extend, and gives the new open end.
-fn write_tiles(blobs: &dyn Blobs, tiles: &LogTiles, start: Edge, rows: &[EventRow]) -> Result<Edge, SealError> {
+fn write_tiles(
+    blobs: &dyn Blobs,
+    tiles: &LogTiles,
+    start: Edge,
+    leaves: &[(Hash, Vec<u8>)],
+) -> Result<Edge, SealError> {
     let Edge { mut frontier, mut bundle, tidy } = start;
     let mut new: Vec<(String, Vec<u8>)> = Vec::new();
-    for row in rows {
-        push_entry(&mut bundle, &row.bytes).map_err(|error| SealError::Row {
+    for (hash, leaf) in leaves {
+        push_entry(&mut bundle, leaf).map_err(|error| SealError::Row {
             log: tiles.log(),
             index: frontier.size(),
             why: error.to_string(),
         })?;
-        frontier.push(leaf_hash(&row.bytes), |tile, bytes| new.push((tiles.path(&tile.path()), bytes)));
+        frontier.push(*hash, |tile, bytes| new.push((tiles.path(&tile.path()), bytes)));
         if frontier.size() % u64::from(TILE_WIDTH) == 0 {
             let full = Entries { index: frontier.size() / u64::from(TILE_WIDTH) - 1, width: TILE_WIDTH };
             new.push((tiles.path(&full.path()), std::mem::take(&mut bundle)));

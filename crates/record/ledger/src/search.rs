@@ -17,7 +17,7 @@ use crate::append::Entry;
 use crate::{AppendError, Ledger, ReadError};
 
 /// The payload that holds an event's identifiers: `[{"kind":"qid","value":"28463400123"}, …]`.
-const IDENTIFIERS: &str = "identifiers";
+pub(crate) const IDENTIFIERS: &str = "identifiers";
 
 /// One row of the search table.
 pub(crate) struct Term {
@@ -79,7 +79,7 @@ impl Ledger {
 }
 
 /// What an `identifiers` payload says. Kinds that this version does not know are left out.
-fn identifiers(text: &[u8]) -> Option<BTreeSet<(DetectionKind, String)>> {
+pub(crate) fn identifiers(text: &[u8]) -> Option<BTreeSet<(DetectionKind, String)>> {
     let value: Value = serde_json::from_slice(text).ok()?;
     let mut found = BTreeSet::new();
     for item in value.as_array()? {

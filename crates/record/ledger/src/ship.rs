@@ -9,13 +9,23 @@ use tokio::sync::watch;
 use crate::{Ledger, ReadError, ShipError};
 
 /// One transaction's worth: long enough to share its sync, short enough that a command waits little behind it.
-const RECORDS_PER_BATCH: usize = 1_000;
+const RECORDS_PER_BATCH: usize = 250;
 /// What of a spool is held in memory at once.
-const BYTES_PER_BATCH: usize = 8 << 20;
+const BYTES_PER_BATCH: usize = 4 << 20;
 /// After an error, before trying again. The events wait in the spool meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Requests that finish together are shipped together: a batch costs two syncs however long it is.
 const GATHER: Duration = Duration::from_millis(200);
+
+/// What became of one batch.
+struct Shipped {
+    /// Where to go on.
+    next: Position,
+    /// Events that were new.
+    count: usize,
+    /// More may be waiting.
+    is_full: bool,
+}
 
 impl Ledger {
     /// Ships what the spool holds now, and gives how many events that were.
@@ -26,12 +36,12 @@ impl Ledger {
         let mut from = self.ship_from(spool, name).await?;
         let mut shipped = 0;
         loop {
-            let (next, count) = self.ship_batch(spool, name, from).await?;
-            shipped += count;
-            if next == from {
+            let batch = self.ship_batch(spool, name, from).await?;
+            shipped += batch.count;
+            if batch.next == from {
                 return Ok(shipped);
             }
-            from = next;
+            from = batch.next;
         }
     }
 
@@ -39,7 +49,7 @@ impl Ledger {
     pub async fn ship(&self, spool: Spool, name: &str, mut stop: watch::Receiver<bool>) {
         let mut trouble = None;
         while !*stop.borrow_and_update() {
-            let from = match self.drain_to(&spool, name).await {
+            let from = match self.catch_up(&spool, name).await {
                 Ok(from) => from,
                 Err(error) => {
                     report(name, &error, &mut trouble);
@@ -59,9 +69,16 @@ impl Ledger {
         }
     }
 
-    async fn drain_to(&self, spool: &Spool, name: &str) -> Result<Position, ShipError> {
-        self.drain(spool, name).await?;
-        Ok(self.spool_position(name).await?)
+    /// Ships until less than a batch is left: what comes meanwhile waits for the next, since each costs its syncs.
+    async fn catch_up(&self, spool: &Spool, name: &str) -> Result<Position, ShipError> {
+        let mut from = self.ship_from(spool, name).await?;
+        loop {
+            let batch = self.ship_batch(spool, name, from).await?;
+            from = batch.next;
+            if !batch.is_full {
+                return Ok(from);
+            }
+        }
     }
 
     /// Where to go on. What was shipped before a crash may still lie in the spool: it is released here.
@@ -71,19 +88,24 @@ impl Ledger {
         Ok(recorded)
     }
 
-    async fn ship_batch(&self, spool: &Spool, name: &str, from: Position) -> Result<(Position, usize), ShipError> {
+    async fn ship_batch(&self, spool: &Spool, name: &str, from: Position) -> Result<Shipped, ShipError> {
         let reader = spool.clone();
         let read = tokio::task::spawn_blocking(move || reader.read(from, RECORDS_PER_BATCH, BYTES_PER_BATCH));
         let batch = match read.await.expect("reading a spool does not panic and is not aborted") {
             Ok(batch) => batch,
-            Err(error) => return Ok((self.ship_past(name, from, error).await?, 0)),
+            Err(error) => {
+                return Ok(Shipped { next: self.ship_past(name, from, error).await?, count: 0, is_full: true });
+            }
         };
         if batch.next == from {
-            return Ok((from, 0));
+            return Ok(Shipped { next: from, count: 0, is_full: false });
         }
         let count = self.ingest(name, &batch.records, batch.next).await?;
         spool.release(batch.next);
-        Ok((batch.next, count))
+        let payloads = batch.records.iter().flat_map(|record| &record.payloads);
+        let bytes: usize = payloads.map(|payload| payload.ciphertext.len()).sum();
+        let is_full = batch.records.len() >= RECORDS_PER_BATCH || bytes >= BYTES_PER_BATCH / 2;
+        Ok(Shipped { next: batch.next, count, is_full })
     }
 
     /// Where to go on when a spool cannot be read at `from`. What follows must not be lost with what is: the spool

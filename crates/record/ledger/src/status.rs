@@ -3,7 +3,7 @@
 use haris_domain::{Log, Timestamp};
 use haris_store::sqlx::{self, Row};
 
-use crate::{CheckpointRow, Hold, Ledger, ReadError};
+use crate::{CheckpointRow, Hold, Ledger, OwedEvents, ReadError};
 
 /// One log's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct LedgerStatus {
     pub holds: Vec<Hold>,
     /// Events whose payloads an erasure on record has still to destroy: none but for moments, or after a crash.
     pub erasures_unfinished: u64,
+    /// Events of this process's start that no disk had room for yet.
+    pub owed: Option<OwedEvents>,
 }
 
 impl Ledger {
@@ -70,6 +72,7 @@ impl Ledger {
             sealer_error,
             holds: self.holds().await?,
             erasures_unfinished: row.try_get::<i64, _>("unfinished")?.unsigned_abs(),
+            owed: self.owed(),
         })
     }
 }

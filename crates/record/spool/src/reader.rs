@@ -15,7 +15,7 @@ use crate::{Batch, Record};
 const FIRST_OFFSET: u64 = HEADER_BYTES as u64;
 
 /// One read asks the disk for no more than this, unless a single record is longer.
-const READ_BYTES_MAX: usize = 4 << 20;
+const READ_BYTES_MAX: usize = 1 << 20;
 
 /// Positions remembered for readers that have not released them.
 const MARKS_MAX: usize = 1024;

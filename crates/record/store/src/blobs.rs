@@ -85,6 +85,40 @@ pub trait Blobs: Send + Sync + 'static {
     fn list(&self, folder: &str) -> Result<Vec<String>, BlobError>;
 }
 
+/// Blobs that are looked at and left as they are.
+pub struct ReadOnly<B>(pub B);
+
+impl<B: Blobs> Blobs for ReadOnly<B> {
+    fn put_if_absent(&self, path: &str, _bytes: &[u8]) -> Result<Put, BlobError> {
+        Err(refused("write", path))
+    }
+
+    fn put(&self, path: &str, _bytes: &[u8]) -> Result<(), BlobError> {
+        Err(refused("write", path))
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Vec<u8>>, BlobError> {
+        self.0.get(path)
+    }
+
+    fn get_range(&self, path: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, BlobError> {
+        self.0.get_range(path, offset, length)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), BlobError> {
+        Err(refused("delete", path))
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, BlobError> {
+        self.0.list(folder)
+    }
+}
+
+fn refused(action: &'static str, path: &str) -> BlobError {
+    let source = std::io::Error::new(std::io::ErrorKind::ReadOnlyFilesystem, "it was opened for reading alone");
+    BlobError::Io { action, path: path.to_owned(), source }
+}
+
 /// No path of ours is longer; file systems stop at 4,096.
 const PATH_BYTES_MAX: usize = 512;
 

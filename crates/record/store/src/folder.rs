@@ -36,7 +36,12 @@ impl Folder {
             fs::remove_dir_all(&temporary)?;
         }
         make_directories(&temporary)?;
-        Ok(Self { root: root.to_owned(), next: AtomicU64::new(0) })
+        Ok(Self::at(root))
+    }
+
+    /// The folder as it is, for reading: nothing is made or cleared.
+    pub(crate) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), next: AtomicU64::new(0) }
     }
 
     /// Where it is.

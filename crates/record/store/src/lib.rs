@@ -10,6 +10,7 @@
 
 mod blobs;
 mod engine;
+mod failure;
 mod folder;
 mod insert;
 mod migrate;
@@ -17,8 +18,9 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use blobs::{BlobError, Blobs, Put};
+pub use blobs::{BlobError, Blobs, Put, ReadOnly};
 pub use engine::Engine;
+pub use failure::{is_damage, is_no_room};
 pub use folder::Folder;
 pub use insert::{ROWS_PER_STATEMENT, Value, insert};
 pub use migrate::SCHEMA_VERSION;

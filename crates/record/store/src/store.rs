@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Connection as _, Executor, Row};
 
-use crate::{Blobs, Engine, Folder, migrate};
+use crate::{Blobs, Engine, Folder, ReadOnly, migrate};
 
 /// A transaction that may write. Use it as `&mut **tx`.
 pub type Tx<'c> = sqlx::Transaction<'c, Any>;
@@ -47,6 +47,14 @@ pub enum OpenError {
     /// Written by a newer Haris.
     #[error("the database has schema {found}, this binary knows {known}: start the newer version of Haris again")]
     Newer {
+        /// The database's schema.
+        found: i64,
+        /// This binary's schema.
+        known: i64,
+    },
+    /// Written by an older Haris, and only to be read.
+    #[error("the database has schema {found}, this binary reads {known}: start `haris serve` once, which migrates it")]
+    Older {
         /// The database's schema.
         found: i64,
         /// This binary's schema.
@@ -109,18 +117,48 @@ impl Store {
         let (engine, readers, writers) = if let Some(path) = sql.strip_prefix("sqlite:") {
             let (readers, writers) = open_sqlite(Path::new(path)).await?;
             (Engine::Sqlite, readers, writers)
-        } else if sql.starts_with("postgres://") || sql.starts_with("postgresql://") {
+        } else if is_postgres(sql) {
             let pool = open_postgres(sql).await?;
             (Engine::Postgres, pool.clone(), pool)
         } else {
-            let given = sql.split(':').next().unwrap_or_default().chars().take(32).collect();
-            return Err(OpenError::Url { given });
+            return Err(no_engine(sql));
         };
         let store = Self(Arc::new(Inner { engine, readers, writers, blobs }));
         let mut tx = store.begin_exclusive(SCHEMA_LOCK).await?;
         migrate::run(&mut tx, engine).await?;
         tx.commit().await?;
         Ok(store)
+    }
+
+    /// Opens what is there for reading alone: nothing is made, migrated, cleared or written, and a transaction that
+    /// would write fails. The caller sees to it that nobody writes meanwhile.
+    ///
+    /// # Errors
+    /// Files or databases that are not there or cannot be opened, and a schema of another version.
+    pub async fn open_reading(options: StoreOptions) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let (engine, readers) = if let Some(path) = options.sql.strip_prefix("sqlite:") {
+            (Engine::Sqlite, open_sqlite_reading(Path::new(path)).await?)
+        } else if is_postgres(&options.sql) {
+            let read_only = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
+            let pool = postgres_pool()
+                .after_connect(move |connection, _| {
+                    Box::pin(async move { connection.execute(read_only).await.map(|_| ()) })
+                })
+                .connect(&options.sql);
+            (Engine::Postgres, pool.await?)
+        } else {
+            return Err(no_engine(&options.sql));
+        };
+        let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM schema_version");
+        let (found, known) = (row.fetch_one(&readers).await?.try_get("version")?, migrate::SCHEMA_VERSION);
+        match found {
+            found if found > known => return Err(OpenError::Newer { found, known }),
+            found if found < known => return Err(OpenError::Older { found, known }),
+            _ => {}
+        }
+        let blobs = Arc::new(ReadOnly(Folder::at(&options.blobs)));
+        Ok(Self(Arc::new(Inner { engine, writers: readers.clone(), readers, blobs })))
     }
 
     /// Which database answers.
@@ -235,10 +273,33 @@ async fn open_sqlite(path: &Path) -> Result<(AnyPool, AnyPool), OpenError> {
     Ok((readers, writers))
 }
 
+/// A database without a write-ahead log is whole in its file, and is read without the files that SQLite would lay
+/// beside it; one that was not closed is read with its log, which stays as it is.
+async fn open_sqlite_reading(path: &Path) -> Result<AnyPool, OpenError> {
+    let metadata = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
+    if metadata.len() == 0 {
+        return Err(io_error(path, std::io::Error::new(std::io::ErrorKind::InvalidData, "it is empty")));
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let logged = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    let how = if logged { "mode=ro" } else { "mode=ro&immutable=true" };
+    let url = format!("sqlite:{}?{how}", escape(&path.to_string_lossy()));
+    // As above: a pool would not say what is wrong with a damaged file.
+    <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await?.close().await?;
+    let readers = AnyPoolOptions::new().max_connections(SQLITE_READERS).idle_timeout(None).max_lifetime(None);
+    let settings = "PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY; PRAGMA query_only=ON;";
+    Ok(readers
+        .after_connect(move |connection, _| Box::pin(async move { connection.execute(settings).await.map(|_| ()) }))
+        .connect(&url)
+        .await?)
+}
+
 async fn sqlite_settings(connection: &mut sqlx::AnyConnection, reader: bool) -> Result<(), sqlx::Error> {
     // FULL: a commit is on the disk when it returns. temp_store: what SQLite spills never reaches
     // a temporary file. secure_delete: a destroyed key leaves no bytes in free pages.
-    let settings = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; \
+    // page_size: of a new database. Events are longer than a kilobyte, and pages are what is written.
+    let settings = "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; \
         PRAGMA foreign_keys=ON; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;";
     connection.execute(settings).await?;
     if reader {
@@ -247,9 +308,20 @@ async fn sqlite_settings(connection: &mut sqlx::AnyConnection, reader: bool) -> 
     Ok(())
 }
 
+fn is_postgres(sql: &str) -> bool {
+    sql.starts_with("postgres://") || sql.starts_with("postgresql://")
+}
+
+fn no_engine(sql: &str) -> OpenError {
+    OpenError::Url { given: sql.split(':').next().unwrap_or_default().chars().take(32).collect() }
+}
+
+fn postgres_pool() -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(CONNECT_WAIT)
+}
+
 async fn open_postgres(url: &str) -> Result<AnyPool, OpenError> {
-    let pool =
-        AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(CONNECT_WAIT).connect(url).await?;
+    let pool = postgres_pool().connect(url).await?;
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         let row = sqlx::query("SELECT current_setting($1)").bind(setting).fetch_one(&pool).await?;
         let value: String = row.try_get(0)?;

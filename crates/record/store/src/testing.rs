@@ -62,6 +62,14 @@ impl Scratch {
     pub async fn open(&self) -> Result<Store, OpenError> {
         Store::open(self.options()).await
     }
+
+    /// Opens it for reading alone.
+    ///
+    /// # Errors
+    /// As [`Store::open_reading`].
+    pub async fn open_reading(&self) -> Result<Store, OpenError> {
+        Store::open_reading(self.options()).await
+    }
 }
 
 /// Where Debian puts its servers; the newest is taken.

@@ -90,10 +90,16 @@ impl<'a> LeafView<'a> {
         serde_json::from_str(self.data.get()).unwrap_or_default()
     }
 
+    /// Whether it commits to payloads.
+    #[must_use]
+    pub fn has_payloads(&self) -> bool {
+        self.payloads.get() != "[]"
+    }
+
     /// The payloads that it commits to; none where the list is malformed.
     #[must_use]
     pub fn payloads(&self) -> Vec<PayloadView> {
-        if self.payloads.get() == "[]" {
+        if !self.has_payloads() {
             return Vec::new();
         }
         serde_json::from_str(self.payloads.get()).unwrap_or_default()

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Failure;
+use crate::country::{is_country, is_place};
 use crate::witnesses::{AnchorSettings, WitnessSettings};
 
 /// Where the server listens unless told otherwise.
@@ -163,7 +164,14 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         // A country written in another way would count every place as abroad, and nobody would see why.
         if let Some(country) = config.country.as_ref().filter(|country| !is_country(country)) {
-            return Err(format!("country = \"{country}\": write its two letters of ISO 3166, such as QA"));
+            return Err(format!("country = \"{country}\": write its two letters of ISO 3166-1, such as QA"));
+        }
+        if let Some((name, upstream)) = config.upstreams.iter().find(|(_, upstream)| !is_place(&upstream.place)) {
+            return Err(format!(
+                "upstreams.{name}.place = \"{}\": write the country it runs in, by its two letters of ISO 3166-1 such \
+                 as QA or US, or a part of it such as IE-D",
+                upstream.place
+            ));
         }
         if let Some((name, _)) = config.upstreams.iter().find(|(_, upstream)| upstream.models.is_empty()) {
             return Err(format!(
@@ -263,10 +271,6 @@ fn forget_floats(value: &mut Value) {
     }
 }
 
-fn is_country(text: &str) -> bool {
-    text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic())
-}
-
 fn read_bounded(path: &Path) -> Result<String, Failure> {
     let failed = |why: String| Failure::usage(format!("could not read {}: {why}", path.display()));
     let length = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
@@ -316,6 +320,11 @@ mod tests {
             ("[upstreams.a]\nurl = \"http://h\"\nkey = \"sk-1\"", "key"),
             ("listen = ", "line 1"),
             ("country = \"Qatar\"", "two letters"),
+            ("country = \"ZZ\"", "two letters"),
+            (
+                "[upstreams.a]\nurl = \"http://h\"\nprovider = \"p\"\nplace = \"zz9\"\nmodels = [\"*\"]",
+                "upstreams.a.place = \"zz9\"",
+            ),
             ("threads = 0", "nonzero"),
             ("[limits]\nbody_bytes = 0", "nonzero"),
             ("[upstreams.a]\nurl = \"http://h\"\nprovider = \"p\"\nplace = \"US\"\nmodels = []", "names no model"),

@@ -1,5 +1,6 @@
 //! `haris events`: decisions and other events, as they happen or one by one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haris_operations::{
@@ -53,11 +54,40 @@ struct List {
     /// `actor=caller:ID`, `from=2026-11-24`, `to=…`, `limit=500`. All given ones must hold.
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
+    /// So many at most, the newest [default: 50].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: Option<u32>,
+    /// Older ones: what the list before said to go on with, `evidence=12,traffic=340`; in JSON it is `older`.
+    #[arg(long, value_name = "CURSOR", conflicts_with = "follow", value_parser = cursor)]
+    before: Option<Cursor>,
     #[command(flatten)]
     place: Place,
     /// How to print [default: table on a terminal]; with --follow, JSON is one event a line.
     #[arg(long)]
     format: Option<Format>,
+}
+
+/// Indices in each log.
+type Cursor = BTreeMap<String, u64>;
+
+/// As a person copies it from a list, or a program from JSON.
+fn cursor(text: &str) -> Result<Cursor, String> {
+    let said = || "write it as a list of events gave it, such as evidence=12,traffic=340".to_owned();
+    let cursor: Cursor = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|_| said())?
+    } else {
+        let part = |part: &str| {
+            let (log, index) = part.split_once('=')?;
+            Some((log.trim().to_owned(), index.trim().parse().ok()?))
+        };
+        text.split(',').map(part).collect::<Option<Cursor>>().ok_or_else(said)?
+    };
+    let known = |log: &String| haris_domain::Log::named(log).is_some();
+    if cursor.keys().all(known) { Ok(cursor) } else { Err(said()) }
+}
+
+fn written(cursor: &Cursor) -> String {
+    cursor.iter().map(|(log, index)| format!("{log}={index}")).collect::<Vec<_>>().join(",")
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -92,7 +122,8 @@ async fn show(
 async fn list(list: List) -> Result<(), Failure> {
     let format = Format::or_by_terminal(list.format);
     let office = if list.follow { Office::server(&list.place).await? } else { Office::any(&list.place).await? };
-    let mut input = EventsInput { filter: list.filter, ..EventsInput::default() };
+    let limit = list.limit.and_then(|limit| usize::try_from(limit).ok());
+    let mut input = EventsInput { filter: list.filter, limit, before: list.before, ..EventsInput::default() };
     let first = office.ask::<ListEvents>(&input).await;
     if !list.follow {
         office.close().await?;
@@ -101,10 +132,19 @@ async fn list(list: List) -> Result<(), Failure> {
             return output::json(&answer);
         }
         if answer.events.is_empty() {
-            return output::line("No event matches. Events appear here within a second of a request to the gateway.");
+            let searched = answer.searched;
+            output::line(&match answer.older {
+                None => "No event matches. Events appear here within a second of a request to the gateway.".to_owned(),
+                Some(_) => format!("No event matches among the newest {searched}."),
+            })?;
+        } else {
+            let rows: Vec<_> = answer.events.iter().map(row).collect();
+            output::table(HEAD, &rows)?;
         }
-        let rows: Vec<_> = answer.events.iter().map(row).collect();
-        return output::table(HEAD, &rows);
+        return match &answer.older {
+            Some(older) => output::line(&format!("older ones: --before {}", written(older))),
+            None => Ok(()),
+        };
     }
     let mut answer = first?;
     if format == Format::Table {
@@ -121,6 +161,7 @@ async fn list(list: List) -> Result<(), Failure> {
             tokio::time::sleep(FOLLOW_EVERY).await;
         }
         input.after = Some(answer.next);
+        input.limit = None;
         answer = office.ask::<ListEvents>(&input).await?;
     }
 }
@@ -224,4 +265,19 @@ pub(crate) fn print_found(title: &str, detections: &Value) -> Result<(), Failure
 /// A value as a person reads it: text without its quotes.
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        let older = Cursor::from([("evidence".to_owned(), 12), ("traffic".to_owned(), 340)]);
+        assert_eq!(cursor(&written(&older)).unwrap(), older);
+        assert_eq!(cursor(&serde_json::to_string(&older).unwrap()).unwrap(), older);
+        for bad in ["", "12", "evidence", "evidence=x", "evidence=-1", "logs=1", "{", "[1]", "{\"evidence\":-1}"] {
+            assert!(cursor(bad).is_err(), "{bad}");
+        }
+    }
 }

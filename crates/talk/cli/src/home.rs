@@ -7,24 +7,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use haris_domain::{Actor, Draft, Log, Timestamp, kind};
+use haris_domain::{Log, Timestamp};
 use haris_keys::KeyDir;
 use haris_ledger::{Ledger, Options, PreviousBoot, ProcessCounters, ProcessStart, Projection};
 use haris_operations::Context;
 use haris_register::{Callers, Interactions};
 use haris_spool::{RealDisk, SourceName, Spool};
-use haris_store::{Store, StoreOptions};
+use haris_store::{Store, StoreOptions, is_damage, is_no_room};
 use haris_witnessing::{Anchors, Cosigners};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::room::Later;
 use crate::witnesses::Witnessing;
-use crate::{Failure, Place};
-
-/// Requests closed as interrupted per step at a start.
-const OPEN_REQUESTS_PER_STEP: u32 = 1_000;
+use crate::{Failure, Place, interrupted, room};
 
 /// How long a stopping process waits for witnesses to see its last events.
 const WITNESSES_WAIT: Duration = Duration::from_secs(3);
@@ -131,6 +129,10 @@ pub(crate) struct Home {
     beside: Vec<JoinHandle<()>>,
     /// How the start before this one ended.
     pub(crate) previous: Option<PreviousBoot>,
+    /// Settings that could not be remembered for want of room.
+    unsaved: Unsaved,
+    /// Whether requests of earlier starts could not be closed for want of room.
+    interrupted: bool,
     started: Instant,
     _lock: File,
 }
@@ -158,6 +160,7 @@ impl Home {
             .create(&folders.data)
             .map_err(|error| Failure::because(&format!("could not make {}", folders.data.display()), &error))?;
         let lock = lock(&folders.data)?;
+        room::release_reserve(&folders.data);
         let keys = KeyDir::open_or_create(&folders.keys).map_err(|error| Failure::because("keys", &error))?;
         let witnessing = Witnessing::of(config)?;
         let sql = config.sql(&folders.data)?;
@@ -180,13 +183,17 @@ impl Home {
         if let Some(cosigners) = &cosigners {
             cosigners.compare().await.map_err(|why| Failure::usage(format!("{why}. {CONTRADICTED}")))?;
         }
-        ledger.finish_erasures().await.map_err(|error| Failure::because("ledger", &error))?;
-        ledger.ensure_day_keys(now).await.map_err(|error| Failure::because("ledger", &error))?;
+        match ledger.finish_erasures().await {
+            // Status says that they wait; the next start goes on with them.
+            Err(error) if is_no_room(&error) => tracing::error!(%error, "no room to finish erasures"),
+            finished => finished.map_err(|error| Failure::because("ledger", &error))?,
+        }
+        let (config_changed, unsaved) = changed_settings(&folders.data, config)?;
         let start = ProcessStart {
             binary: binary_digest()?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: config.digest(),
-            config_changed: changed_settings(&folders.data, config)?,
+            config_changed,
             keys: key_ids(&ledger),
         };
         let previous = ledger.started(start, now).await.map_err(|error| Failure::because("ledger", &error))?;
@@ -204,7 +211,9 @@ impl Home {
         let (stop, stopping) = watch::channel(false);
         let mut beside = cosigners.as_ref().map_or_else(Vec::new, |cosigners| cosigners.run(&stopping));
         beside.extend(anchors.as_ref().and_then(|anchors| anchors.run(stopping)));
-        let home = Self {
+        let interrupted = !interrupted::close(&ledger, &spool, &spool_name, &boot).await?;
+        room::hold_reserve(&folders.data);
+        Ok(Self {
             folders,
             ledger,
             spool,
@@ -215,11 +224,28 @@ impl Home {
             stop,
             beside,
             previous,
+            unsaved,
+            interrupted,
             started: Instant::now(),
             _lock: lock,
-        };
-        home.close_interrupted().await?;
-        Ok(home)
+        })
+    }
+
+    /// What is left to do when there is room again, if there was none at the start.
+    pub(crate) fn later(&self) -> Option<Later> {
+        let short = self.ledger.owed().is_some()
+            || self.unsaved.is_some()
+            || self.interrupted
+            || !room::hold_reserve(&self.folders.data);
+        short.then(|| Later {
+            ledger: self.ledger.clone(),
+            spool: self.spool.clone(),
+            spool_name: self.spool_name.clone(),
+            boot: self.boot.clone(),
+            data: self.folders.data.clone(),
+            settings: self.unsaved.clone(),
+            interrupted: self.interrupted,
+        })
     }
 
     /// What operations work on; `gateway` is told afterwards.
@@ -232,43 +258,6 @@ impl Home {
             anchors: self.anchors.clone(),
             data: self.folders.data.clone(),
             clock,
-        }
-    }
-
-    /// What the spool holds goes into the ledger, and requests whose answer never came are closed.
-    async fn close_interrupted(&self) -> Result<(), Failure> {
-        let failed = |error: &dyn std::error::Error| Failure::because("could not take over what was left open", error);
-        self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
-        loop {
-            let open = haris_register::open_requests(&self.ledger, &self.boot, OPEN_REQUESTS_PER_STEP).await;
-            let open = open.map_err(|error| failed(&error))?;
-            if open.is_empty() {
-                return Ok(());
-            }
-            let mut durable = Vec::with_capacity(open.len());
-            for request in &open {
-                let actor = request.actor.parse().unwrap_or_else(|_| Actor::service("gateway"));
-                let draft = Draft::new(&kind::RESPONSE_DECIDED, clock(), actor)
-                    .about(request.id)
-                    .with("request", request.id.to_string())
-                    .with("environment", request.environment.clone())
-                    .with("verdict", "allow")
-                    .with("outcome", "interrupted")
-                    .with("detections", Value::Array(Vec::new()));
-                match self.spool.append(draft, Vec::new()) {
-                    Ok(written) => durable.push(written),
-                    // A full disk must not keep the server from starting: status says why, the
-                    // next start closes them.
-                    Err(refused) => {
-                        tracing::error!(why = refused.why, open = open.len(), "open requests stay open for now");
-                        return Ok(());
-                    }
-                }
-            }
-            for written in durable {
-                written.await.map_err(|error| failed(&error))?;
-            }
-            self.ledger.drain(&self.spool, &self.spool_name).await.map_err(|error| failed(&error))?;
         }
     }
 
@@ -308,18 +297,74 @@ impl Home {
     }
 }
 
+/// An installation that is looked at and left as it is.
+pub(crate) struct Sight {
+    pub(crate) ledger: Ledger,
+    folders: Folders,
+    /// Nobody else writes meanwhile. None where no process ever locked it.
+    _lock: Option<File>,
+}
+
+impl Sight {
+    /// Opens what is there, and makes, mends or writes nothing.
+    pub(crate) async fn open(folders: Folders, config: &Config) -> Result<Self, Failure> {
+        let lock = match File::open(folders.data.join(LOCK)) {
+            Ok(file) => Some(locked(&folders.data, file.try_lock_shared(), file)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Failure::because("could not open the lock", &error)),
+        };
+        let keys = KeyDir::open(&folders.keys).map_err(|error| Failure::because("keys", &error))?;
+        let witnessing = Witnessing::of(config)?;
+        let options = StoreOptions { sql: config.sql(&folders.data)?, blobs: folders.data.join("blobs") };
+        let store = Store::open_reading(options).await.map_err(|error| damaged("storage", &error))?;
+        let ledger = Ledger::open_reading(store, Arc::new(keys)).await.map_err(|error| damaged("ledger", &error))?;
+        // For their keys: nobody is asked for anything.
+        let _ = witnessing.with(&ledger);
+        Ok(Self { ledger, folders, _lock: lock })
+    }
+
+    /// What operations that only read work on.
+    pub(crate) fn context(&self) -> Context {
+        Context {
+            ledger: self.ledger.clone(),
+            spools: Vec::new(),
+            gateway: None,
+            cosigners: None,
+            anchors: None,
+            data: self.folders.data.clone(),
+            clock,
+        }
+    }
+}
+
+/// A database that is damaged is what was looked for, not a failure to look.
+fn damaged(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let failure = Failure::because(what, error);
+    if !is_damage(error) {
+        return failure;
+    }
+    Failure { message: format!("WRONG the database: {}", failure.message), code: 1 }
+}
+
+/// The file that a process locks while it uses the data directory.
+const LOCK: &str = "lock";
+
 /// One process at a time: two that append to one log with one key would fork it.
 fn lock(data: &Path) -> Result<File, Failure> {
-    let path = data.join("lock");
+    let path = data.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.map_err(|error| Failure::because(&format!("could not open {}", path.display()), &error))?;
-    match file.try_lock() {
+    locked(data, file.try_lock(), file)
+}
+
+fn locked(data: &Path, tried: Result<(), TryLockError>, file: File) -> Result<File, Failure> {
+    match tried {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
             "another haris process uses {}; stop it, or give another --data DIR",
             data.display()
         ))),
-        Err(TryLockError::Error(error)) => Err(Failure::because(&format!("could not lock {}", path.display()), &error)),
+        Err(TryLockError::Error(error)) => Err(Failure::because(&format!("could not lock {}", data.display()), &error)),
     }
 }
 
@@ -373,8 +418,12 @@ fn binary_digest() -> Result<haris_domain::Digest, Failure> {
     }
 }
 
-/// Names of the settings that differ from the previous start; remembers the present ones.
-fn changed_settings(data: &Path, config: &Config) -> Result<Vec<String>, Failure> {
+/// Settings that are to be remembered, and in which file.
+type Unsaved = Option<(PathBuf, Value)>;
+
+/// Names of the settings that differ from the previous start; remembers the present ones, or gives them back where the
+/// disk has no room for them.
+fn changed_settings(data: &Path, config: &Config) -> Result<(Vec<String>, Unsaved), Failure> {
     let path = data.join("config.last.json");
     let now = config.value();
     let before: Option<Value> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -382,9 +431,14 @@ fn changed_settings(data: &Path, config: &Config) -> Result<Vec<String>, Failure
     if let Some(before) = before {
         differing("", &before, &now, &mut changed);
     }
-    write_private(&path, &now.to_string())
-        .map_err(|error| Failure::because(&format!("could not write {}", path.display()), &error))?;
-    Ok(changed)
+    match write_private(&path, &now.to_string()) {
+        Ok(()) => Ok((changed, None)),
+        Err(error) if is_no_room(&error) => {
+            tracing::error!(%error, path = %path.display(), "no room to remember the settings in force");
+            Ok((changed, Some((path, now))))
+        }
+        Err(error) => Err(Failure::because(&format!("could not write {}", path.display()), &error)),
+    }
 }
 
 /// Settings that one leaf names; a wholesale change needs no longer list.

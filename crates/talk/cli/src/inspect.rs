@@ -3,6 +3,7 @@
 //! Works alone: no server, no configuration, no network. The text itself is never printed, only
 //! where something was found and a masked excerpt, so that the report can go where the text may not.
 
+mod encoding;
 mod jsonl;
 mod show;
 
@@ -239,20 +240,24 @@ fn whole(
             return Ok(());
         }
     }
-    let text = String::from_utf8(bytes).unwrap_or_else(|error| {
-        complain(&format!("`{name}` is not all UTF-8; bytes that are not were read as U+FFFD"));
-        String::from_utf8_lossy(error.as_bytes()).into_owned()
-    });
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let encoding::Decoded { text, lone_surrogates, lossy } = encoding::decode(bytes);
+    if lossy {
+        complain(&format!("`{name}` is not all UTF-8 or UTF-16; bytes that are not were read as U+FFFD"));
+    }
+    if !lone_surrogates.is_empty() {
+        let count = lone_surrogates.len();
+        complain(&format!("`{name}` has halves of surrogate pairs: {count}; each was read as U+FFFD"));
+    }
+    let text = text.as_str();
     let waiting = Waiting::while_(&format!("inspecting {name}"));
     let report = inspector.look(text, context);
     drop(waiting);
-    outcome.found |= inspector.fails(&report);
+    outcome.found |= inspector.fails(&report) || !lone_surrogates.is_empty();
     match format {
         Format::Table => show::table(inspector, &name, text, &report, out),
         Format::Json => {
             let id = serde_json::Value::from(name).to_string();
-            out.write_all(show::json(inspector, &id, text, &report, &[]).as_bytes())
+            out.write_all(show::json(inspector, &id, text, &report, &lone_surrogates).as_bytes())
         }
     }
 }

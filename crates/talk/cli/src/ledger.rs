@@ -53,7 +53,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Derives rows, bundles, tiles and checkpoints anew, and names the first wrong entry.
+    /// Derives rows, bundles, tiles and checkpoints anew, opens every payload, and names the first wrong entry. Changes
+    /// nothing.
     Fsck {
         #[command(flatten)]
         common: Common,
@@ -277,7 +278,12 @@ impl Drop for Target {
 
 /// Exit code 1 when anything is not as it was written.
 fn fsck(common: &Common) -> Result<ExitCode, Failure> {
-    let answer = block_on(ask_any::<CheckLedger>(&common.place, &Value::Null))?;
+    let answer = block_on(async {
+        let office = Office::looking(&common.place).await?;
+        let answer = office.ask::<CheckLedger>(&Value::Null).await;
+        office.close().await?;
+        answer
+    })?;
     let clean = answer["clean"].as_bool().unwrap_or(false);
     if json(common) {
         output::json(&answer)?;
@@ -305,6 +311,23 @@ fn fsck(common: &Common) -> Result<ExitCode, Failure> {
             }
         }
     }
+    let (payloads, terms) = (&answer["payloads"], &answer["search_terms"]);
+    output::line(&format!(
+        "payloads: {} opened, {} not stored, {} erased, {} cannot be opened",
+        payloads["opened"], payloads["not_stored"], payloads["erased"], payloads["unreadable"]
+    ))?;
+    output::line(&format!("search terms: those of {} events derived anew", terms["checked"]))?;
+    for (count, what) in [
+        (&terms["unchecked"], "events have search terms that cannot be derived: their identifiers do not open"),
+        (
+            &payloads["events_unknown"],
+            "events are of kinds that this version does not know: their payloads were not looked at",
+        ),
+    ] {
+        if count.as_u64().is_some_and(|count| count > 0) {
+            output::line(&format!("not checked: {count} {what}"))?;
+        }
+    }
     for problem in answer["problems"].as_array().into_iter().flatten() {
         let place = match (problem["log"].as_str(), problem["index"].as_u64()) {
             (Some(log), Some(index)) => format!("entry {index} of the {log} log: "),
@@ -312,6 +335,12 @@ fn fsck(common: &Common) -> Result<ExitCode, Failure> {
             _ => String::new(),
         };
         output::line(&format!("WRONG {place}{}: {}", text(&problem["what"]), text(&problem["why"])))?;
+    }
+    if answer["problems_not_listed"].as_u64().is_some_and(|count| count > 0) {
+        output::line(&format!("and {} more like these", answer["problems_not_listed"]))?;
+    }
+    if let (Some(log), Some(index)) = (answer["first_wrong"]["log"].as_str(), answer["first_wrong"]["index"].as_u64()) {
+        output::line(&format!("the first wrong entry is {index} of the {log} log"))?;
     }
     output::line(if clean {
         "everything is as it was written"

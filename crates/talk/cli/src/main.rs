@@ -5,16 +5,19 @@
 
 mod callers;
 mod config;
+mod country;
 mod door;
 mod events;
 mod guard;
 mod home;
 mod inspect;
+mod interrupted;
 mod ledger;
 mod newcomer;
 mod output;
 mod progress;
 mod remote;
+mod room;
 mod scan;
 mod serve;
 mod status;
@@ -32,7 +35,7 @@ use haris_domain::Digest;
 use haris_operations::{Refusal, RefusalCode};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Guards a bank's AI and proves that it did.
 #[derive(Parser)]

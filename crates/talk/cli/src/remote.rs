@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use haris_domain::Actor;
+use haris_ledger::FsckProgress;
 use haris_operations::{Context, Operation, Refusal, perform};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use crate::config::Config;
-use crate::home::{Folders, Home};
+use crate::home::{Folders, Home, Sight};
 use crate::progress::Waiting;
 use crate::{Failure, Place};
 
@@ -22,6 +23,8 @@ pub(crate) enum Office {
     Server(Folders),
     /// This process, which holds the installation meanwhile.
     Here(Box<Home>, Context),
+    /// This process, which leaves everything as it is.
+    Looking(Box<Sight>, Context),
 }
 
 impl Office {
@@ -44,25 +47,35 @@ impl Office {
             return Ok(Self::Server(folders));
         }
         // A mistyped directory must not become a second, empty installation with keys of its own.
-        if !folders.installed() {
-            return Err(Failure::usage(format!(
-                "there is no installation in {}: give its --data DIR, or make one with `haris serve`",
-                folders.data.display()
-            )));
-        }
+        installed(&folders, folders.installed())?;
         let config = Config::read(place.config.as_deref())?;
         let home = Home::open(folders, &config).await?;
         let context = home.context();
         Ok(Self::Here(Box::new(home), context))
     }
 
+    /// Reaches the server or, when none runs, looks at the installation and changes nothing: for operations that only
+    /// read, and must find things as they are.
+    pub(crate) async fn looking(place: &Place) -> Result<Self, Failure> {
+        let folders = Folders::of(place)?;
+        if reachable(&folders.socket()).await {
+            return Ok(Self::Server(folders));
+        }
+        // Whatever of it is missing is for the one who looks to find.
+        installed(&folders, folders.installed() || folders.data.join("blobs").exists())?;
+        let config = Config::read(place.config.as_deref())?;
+        let sight = Sight::open(folders, &config).await?;
+        let context = sight.context();
+        Ok(Self::Looking(Box::new(sight), context))
+    }
+
     /// Carries out one operation.
     pub(crate) async fn ask<O: Operation>(&self, input: &O::Input) -> Result<O::Answer, Failure> {
         let input = serde_json::to_value(input).map_err(|error| Failure::because("input", &error))?;
-        let _waiting = Waiting::while_(O::META.name);
+        let _waiting = self.waiting(O::META.name);
         let answer = match self {
             Self::Server(folders) => post(&folders.socket(), O::META.name, &input).await?,
-            Self::Here(_, context) => {
+            Self::Here(_, context) | Self::Looking(_, context) => {
                 let uid = rustix::process::getuid().as_raw();
                 perform(context, &Actor::local(uid), O::META.name, input).await?
             }
@@ -71,10 +84,27 @@ impl Office {
             .map_err(|error| Failure::because("the server answers in another version", &error))
     }
 
+    fn waiting(&self, operation: &'static str) -> Waiting {
+        match self {
+            Self::Looking(sight, _) => {
+                let ledger = sight.ledger.clone();
+                Waiting::saying(move || {
+                    let FsckProgress { entries, of, payloads } = ledger.fsck_progress();
+                    format!("{operation}: {entries} of {of} entries, {payloads} payloads")
+                })
+            }
+            Self::Server(_) | Self::Here(..) => Waiting::while_(operation),
+        }
+    }
+
     /// Lets go of the installation.
     pub(crate) async fn close(self) -> Result<(), Failure> {
         match self {
             Self::Server(_) => Ok(()),
+            Self::Looking(sight, _) => {
+                sight.ledger.store().close().await;
+                Ok(())
+            }
             Self::Here(home, _) => {
                 let counters = home.counters(0, 0);
                 home.close(counters).await
@@ -89,6 +119,16 @@ pub(crate) async fn ask_any<O: Operation>(place: &Place, input: &O::Input) -> Re
     let answer = office.ask::<O>(input).await;
     office.close().await?;
     answer
+}
+
+fn installed(folders: &Folders, there: bool) -> Result<(), Failure> {
+    if there {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "there is no installation in {}: give its --data DIR, or make one with `haris serve`",
+        folders.data.display()
+    )))
 }
 
 /// Runs a command's asynchronous part.

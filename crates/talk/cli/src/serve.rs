@@ -171,10 +171,17 @@ async fn open_doors(
     };
 
     let accepted = |key: &str| guard.callers.load().find(key).is_some();
-    let commands = if practice {
-        newcomer::three_commands(&context, &home.folders.data, &url, accepted).await?
-    } else {
-        String::new()
+    let commands = match practice {
+        true => newcomer::three_commands(&context, &home.folders.data, &url, accepted).await,
+        false => Ok(String::new()),
+    };
+    let commands = match commands {
+        // Whoever has no room for the first events has none for a key either.
+        Err(failure) if home.ledger.owed().is_some() => {
+            tracing::error!(why = failure.message, "no key for the practice model");
+            String::new()
+        }
+        commands => commands?,
     };
     let (stop, stopping) = watch::channel(false);
     let door = door::serve(&home.folders.socket(), context.clone(), stopping.clone())?;
@@ -238,7 +245,8 @@ fn background(home: &Home, guard: &Arc<Guard>, stopping: &watch::Receiver<bool>)
             }
         })
     };
-    vec![ship, seal, keys, heartbeat]
+    let later = home.later().map(|later| later.run(stopping.clone()));
+    [ship, seal, keys, heartbeat].into_iter().chain(later).collect()
 }
 
 fn every<F, T>(period: Duration, mut stop: watch::Receiver<bool>, mut step: F) -> tokio::task::JoinHandle<()>
@@ -311,9 +319,7 @@ async fn record_policy(ledger: &Ledger, policy: &Policy, versions: &Versions) ->
         .with("engine", versions.engine.as_str())
         .with("rules", versions.rules.as_str())
         .with("routes", policy.routes().len());
-    let appended = ledger.append(vec![(draft, Vec::new())]).await;
-    appended.map_err(|error| Failure::because("ledger", &error))?;
-    Ok(())
+    ledger.append_or_owe(draft).await.map_err(|error| Failure::because("ledger", &error))
 }
 
 /// Says where everything is, once it can be reached.

@@ -77,7 +77,7 @@ pub(crate) fn decide(
         let text = record::Text { name: "request", received, kept: kept.as_deref().unwrap_or(&body) };
         record::payloads(&day, id, route.store, &text, &seen.identifiers)
     });
-    let block = (verdict == Verdict::Block).then(|| blocked(&found, id, "request"));
+    let block = (verdict == Verdict::Block).then(|| blocked(&found, "request"));
     let model_found = seen.hits.iter().any(|hit| hit.field == "model");
     let upstream = &ready.upstream;
     let asked = Asked {
@@ -138,11 +138,11 @@ pub(crate) fn kept_copy(
 }
 
 /// The answer to a block: which rules spoke and where, and nothing of what they saw.
-pub(crate) fn blocked(found: &Found, event: EventId, what: &str) -> Problem {
+pub(crate) fn blocked(found: &Found, what: &str) -> Problem {
     let (findings, field) = found.blocking();
     let rules = findings.join(", ");
     let place = field.as_deref().map(|field| format!(" in `{field}`")).unwrap_or_default();
-    let message = format!("The {what} was blocked by policy: {rules}{place}. `haris why {event}` tells more.");
+    let message = format!("The {what} was blocked by policy: {rules}{place}.");
     let mut problem = Problem::new(400, BLOCKED, "blocked", message);
     problem.field = field;
     problem.findings = findings;

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bounds::{MemoryLease, Place};
 use crate::decide::{self, Decided};
 use crate::flow::Flow;
-use crate::gateway::{Gateway, answer, json, stamp};
+use crate::gateway::{Gateway, RECORDED_HEADER, Trace, answer, json, stamp};
 use crate::io::{Reply, Response};
 use crate::judge::{Answer, Judged, unreadable};
 use crate::problem::Problem;
@@ -89,6 +89,8 @@ pub(crate) struct Course<'c> {
     pub(crate) route: &'c Route,
     pub(crate) caller: &'c Caller,
     pub(crate) request: EventId,
+    /// Whether the request's event was written, which a route may do without.
+    pub(crate) trace: Trace,
     /// For the caller, if it asked for one.
     pub(crate) receipt: Option<&'c HeaderValue>,
     pub(crate) verdict: Verdict,
@@ -154,12 +156,13 @@ impl Exchange {
         let recorded = gateway.record(draft, payloads).await.ok();
         let receipt = recorded.as_ref().filter(|_| self.wants_receipt).and_then(|leaf| wiring.receipts.of(leaf, at));
         if !gateway.may_pass(recorded.is_some(), route) {
-            let _ = reply.send(answer(&Problem::audit_unavailable(), protocol, None));
+            let _ = reply.send(answer(&Problem::audit_unavailable(), protocol, Some(Trace::Unrecorded(id))));
             return;
         }
         if recorded.is_some() {
             let _ = self.recorded.set(id);
         }
+        let trace = Trace::of(id, recorded.is_some());
         Counters::add(&wiring.counters.requests);
         match verdict {
             Verdict::Block => Counters::add(&wiring.counters.blocked),
@@ -167,7 +170,7 @@ impl Exchange {
             Verdict::Allow | Verdict::Observe => {}
         }
         if let Some(problem) = block {
-            let mut response = answer(&problem, protocol, Some(id));
+            let mut response = answer(&problem, protocol, Some(trace));
             receipt.map(|receipt| response.headers_mut().insert(RECEIPT_HEADER, receipt));
             let _ = reply.send(response);
             return;
@@ -180,6 +183,7 @@ impl Exchange {
             route,
             caller: &self.caller,
             request: id,
+            trace,
             verdict,
             started: self.started,
             deadline: tokio::time::Instant::now() + wiring.limits.total,
@@ -280,10 +284,10 @@ impl Course<'_> {
             self.judge(self.gateway, self.route, status, &received)
         } else {
             let (gateway, policy) = (Arc::clone(self.gateway), Arc::clone(self.policy));
-            let (name, protocol, request) = (self.route.name.clone(), self.protocol, self.request);
+            let (name, protocol) = (self.route.name.clone(), self.protocol);
             let judge = move || {
                 let route = policy.routes().iter().find(|route| route.name == name)?;
-                let answer = Answer { gateway: &gateway, protocol, route, request, status, received: &received };
+                let answer = Answer { gateway: &gateway, protocol, route, status, received: &received };
                 let judged = answer.judge();
                 Some((judged, received))
             };
@@ -301,7 +305,7 @@ impl Course<'_> {
     }
 
     fn judge(&self, gateway: &Gateway, route: &Route, status: u16, received: &[u8]) -> Judged {
-        Answer { gateway, protocol: self.protocol, route, request: self.request, status, received }.judge()
+        Answer { gateway, protocol: self.protocol, route, status, received }.judge()
     }
 
     /// Records an answer of which nothing came, and answers in its stead.
@@ -336,15 +340,18 @@ impl Course<'_> {
             .await;
         let Line::Waiting(reply) = line else { return };
         if !self.gateway.may_pass(recorded, self.route) {
-            let mut response = answer(&Problem::audit_unavailable(), self.protocol, Some(self.request));
+            let mut response = answer(&Problem::audit_unavailable(), self.protocol, Some(self.trace));
             self.give_receipt(response.headers_mut());
             let _ = reply.send(response);
             return;
         }
         let mut response = match judged.body {
-            Ok(body) => json(judged.status, body, Some(self.request), None),
-            Err(problem) => answer(&problem, self.protocol, Some(self.request)),
+            Ok(body) => json(judged.status, body, Some(self.trace), None),
+            Err(problem) => answer(&problem, self.protocol, Some(self.trace)),
         };
+        if !recorded && self.trace.event().is_some() {
+            response.headers_mut().insert(RECORDED_HEADER, HeaderValue::from_static("request"));
+        }
         for (name, value) in &headers {
             response.headers_mut().append(name, value.clone());
         }
@@ -370,7 +377,7 @@ impl Course<'_> {
         *head.headers_mut() = headers;
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
         head.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        stamp(head.headers_mut(), Some(self.request));
+        stamp(head.headers_mut(), Some(self.trace));
         self.give_receipt(head.headers_mut());
         // When the caller is gone by now, the first wait says so.
         let _ = reply.send(head);

@@ -112,15 +112,16 @@ struct Channel {
 }
 
 impl Channel {
-    /// The next part of the text: past the guard, numbers in source in plain notation, to the engine.
-    fn take(&mut self, text: &str, key: Option<&str>, pieces: &mut Vec<Piece>) -> Result<(), key::Leak> {
+    /// The next part of the text: past the guard, which holds the last `hold` bytes of it at least,
+    /// numbers in source in plain notation, to the engine.
+    fn take(&mut self, text: &str, key: Option<&str>, hold: usize, pieces: &mut Vec<Piece>) -> Result<(), key::Leak> {
         let from = self.original.len();
         if self.form == Form::Source {
             let mut passed = String::with_capacity(text.len());
-            self.guard.push(text, key, &mut passed)?;
+            self.guard.push(text, key, hold, &mut passed)?;
             self.numbers.push(&passed, &mut self.original);
         } else {
-            self.guard.push(text, key, &mut self.original)?;
+            self.guard.push(text, key, hold, &mut self.original)?;
         }
         self.stream.push(&self.original[from..], pieces);
         Ok(())
@@ -236,11 +237,15 @@ impl<'f> Flow<'f> {
         }
 
         let mut before = Vec::new();
+        let ends = !ending.is_empty();
         for lane in ending {
             self.end_lane(Some(lane), Some(&mut node), &mut before, &mut redacted_lanes)?;
             if !self.ended.contains(&lane) {
                 self.ended.push(lane);
             }
+        }
+        if ends {
+            self.look_for_key()?;
         }
         for lane in redacted_lanes {
             self.drop_spelling(lane, &mut node);
@@ -259,11 +264,7 @@ impl<'f> Flow<'f> {
         lanes.sort_unstable();
         lanes.dedup();
         let ended = lanes.into_iter().try_for_each(|lane| self.end_lane(lane, None, &mut parts, &mut redacted));
-        let texts = self.channels.iter().map(|channel| (channel.lanes[0], channel.original.as_str()));
-        let ended = ended.and_then(|()| match self.key {
-            Some(key) if key::is_in_texts(texts, key) => Err(BadStream::Key),
-            _ => Ok(()),
-        });
+        let ended = ended.and_then(|()| self.look_for_key());
         if ended.is_ok() {
             self.emit(parts, out);
         }
@@ -271,6 +272,15 @@ impl<'f> Flow<'f> {
             self.identifiers.add(&channel.original, &channel.detections);
         }
         ended
+    }
+
+    /// Looks for the provider's key cut over the texts of a choice, in any order.
+    fn look_for_key(&self) -> Result<(), BadStream> {
+        let texts = self.channels.iter().map(|channel| (channel.lanes[0], channel.original.as_str()));
+        match self.key {
+            Some(key) if key::is_in_texts(texts, key) => Err(BadStream::Key),
+            _ => Ok(()),
+        }
     }
 
     /// The answer as one document, once as it was written and once with what `decide` redacts
@@ -319,21 +329,22 @@ impl<'f> Flow<'f> {
         if text.is_empty() {
             return Ok((String::new(), false));
         }
-        self.watch(flow.lanes[0], text)?;
+        let hold = self.watch(flow.lanes[0], text)?;
         if flow.lanes[0].is_some_and(|lane| self.ended.contains(&lane)) {
             return Err(BadStream::TextAfterEnd);
         }
         let index = self.channel(flow)?;
-        self.channels[index].take(text, self.key, &mut self.pieces)?;
+        self.channels[index].take(text, self.key, hold, &mut self.pieces)?;
         let mut out = String::with_capacity(text.len());
         let redacted = self.release(index, &mut out);
         Ok((out, redacted))
     }
 
-    /// Looks for the provider's key in the texts of a choice behind each other.
-    fn watch(&mut self, lane: Option<u32>, text: &str) -> Result<(), BadStream> {
+    /// Looks for the provider's key in the texts of a choice behind each other, and says how many
+    /// bytes at the end of the latest may be part of it.
+    fn watch(&mut self, lane: Option<u32>, text: &str) -> Result<usize, BadStream> {
         if self.key.is_none() {
-            return Ok(());
+            return Ok(0);
         }
         let known = self.latest.iter().position(|(known, _)| *known == lane);
         let known = known.unwrap_or_else(|| {

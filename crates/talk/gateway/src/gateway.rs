@@ -18,6 +18,35 @@ use crate::{Caller, Counters, Wiring};
 /// On every response that an event stands behind.
 pub(crate) const EVENT_HEADER: HeaderName = HeaderName::from_static("x-haris-event");
 
+/// On a response whose event could not be written: the id under which logs speak of the request.
+pub(crate) const REQUEST_HEADER: HeaderName = HeaderName::from_static("x-haris-request");
+
+/// On a response that the ledger lacks something of: `no`, or `request` where it has the request's
+/// event but not the answer's.
+pub(crate) const RECORDED_HEADER: HeaderName = HeaderName::from_static("x-haris-recorded");
+
+/// What stands behind a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// This event.
+    Event(EventId),
+    /// None could be written; logs name it by this id.
+    Unrecorded(EventId),
+}
+
+impl Trace {
+    pub(crate) fn of(id: EventId, recorded: bool) -> Self {
+        if recorded { Self::Event(id) } else { Self::Unrecorded(id) }
+    }
+
+    pub(crate) fn event(self) -> Option<EventId> {
+        match self {
+            Self::Event(id) => Some(id),
+            Self::Unrecorded(_) => None,
+        }
+    }
+}
+
 pub(crate) struct Gateway {
     pub(crate) wiring: Wiring,
     pub(crate) memory: Arc<Memory>,
@@ -57,9 +86,9 @@ impl Gateway {
 
     /// Makes an event durable, and gives its final bytes. Without payloads (no day key was at hand) nothing is written.
     pub(crate) async fn record(&self, draft: Draft, payloads: Option<Vec<SealedPayload>>) -> Result<Leaf, NotRecorded> {
-        let kind = draft.kind.name;
+        let (kind, event) = (draft.kind.name, draft.id);
         let Some(payloads) = payloads else {
-            tracing::error!(kind, "no data key for today: events with payloads are refused");
+            tracing::error!(kind, %event, "no data key for today: events with payloads are refused");
             return Err(NotRecorded);
         };
         let appended = match self.wiring.spool.append(draft, payloads) {
@@ -67,7 +96,7 @@ impl Gateway {
             Err(refused) => Err(refused),
         };
         appended.map_err(|refused| {
-            tracing::error!(kind, why = %refused, "an event could not be made durable");
+            tracing::error!(kind, %event, why = %refused, "an event could not be made durable");
             NotRecorded
         })
     }
@@ -103,7 +132,7 @@ impl Gateway {
             Some(caller) => (Actor::caller(&caller.id), 0),
             None => match self.refusals.pass(at, id) {
                 Refusal::Record { suppressed } => (Actor::service("gateway"), suppressed),
-                Refusal::Count { like } => return answer(problem, protocol, like),
+                Refusal::Count { like } => return answer(problem, protocol, like.map(Trace::Event)),
             },
         };
         let policy = self.wiring.policy.load();
@@ -119,31 +148,40 @@ impl Gateway {
         drop(policy);
         // Refusing stays possible when recording is not: nothing passes either way.
         let recorded = self.record(draft, Some(Vec::new())).await.is_ok();
-        answer(problem, protocol, recorded.then_some(id))
+        answer(problem, protocol, Some(Trace::of(id, recorded)))
     }
 }
 
 /// A problem as a response.
-pub(crate) fn answer(problem: &Problem, protocol: &dyn Protocol, event: Option<EventId>) -> Response {
-    json(problem.status, protocol.problem(problem, event), event, problem.retry_after)
+pub(crate) fn answer(problem: &Problem, protocol: &dyn Protocol, trace: Option<Trace>) -> Response {
+    let event = trace.and_then(Trace::event);
+    json(problem.status, protocol.problem(&problem.pointing_to(event), event), trace, problem.retry_after)
 }
 
 /// A JSON response.
-pub(crate) fn json(status: u16, body: Vec<u8>, event: Option<EventId>, retry_after: Option<u32>) -> Response {
+pub(crate) fn json(status: u16, body: Vec<u8>, trace: Option<Trace>, retry_after: Option<u32>) -> Response {
     let mut response = Response::new(Reply::whole(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    stamp(headers, event);
+    stamp(headers, trace);
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
 
-/// Names the event.
-pub(crate) fn stamp(headers: &mut http::HeaderMap, event: Option<EventId>) {
-    if let Some(value) = event.and_then(|event| HeaderValue::from_str(&event.to_string()).ok()) {
-        headers.insert(EVENT_HEADER, value);
+/// Names the event, or says that there is none.
+pub(crate) fn stamp(headers: &mut http::HeaderMap, trace: Option<Trace>) {
+    let (name, id) = match trace {
+        None => return,
+        Some(Trace::Event(id)) => (EVENT_HEADER, id),
+        Some(Trace::Unrecorded(id)) => {
+            headers.insert(RECORDED_HEADER, HeaderValue::from_static("no"));
+            (REQUEST_HEADER, id)
+        }
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(name, value);
     }
 }

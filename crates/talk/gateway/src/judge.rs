@@ -1,6 +1,6 @@
 //! From a whole answer's bytes to what the caller gets. No waiting in here.
 
-use haris_domain::{Detection, EventId, Verdict};
+use haris_domain::{Detection, Verdict};
 use haris_policy::{Direction, OnUnknown, Route};
 
 use crate::decide::{blocked, kept_copy};
@@ -20,7 +20,6 @@ pub(crate) struct Answer<'a> {
     pub(crate) gateway: &'a Gateway,
     pub(crate) protocol: &'static dyn Protocol,
     pub(crate) route: &'a Route,
-    pub(crate) request: EventId,
     pub(crate) status: u16,
     pub(crate) received: &'a [u8],
 }
@@ -116,7 +115,7 @@ impl Answer<'_> {
                 found.add(&hit.field, detection, verdict_of(detection));
             }
         }
-        let block = (found.worst() == Verdict::Block).then(|| blocked(&found, self.request, "answer"));
+        let block = (found.worst() == Verdict::Block).then(|| blocked(&found, "answer"));
         let mut kept = kept_copy(&node, &seen, self.route.store, &verdict_of);
         edit::apply(&mut node, &seen, &verdict_of);
         let body = node.to_json();

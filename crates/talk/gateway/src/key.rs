@@ -39,24 +39,40 @@ pub(crate) fn is_in(bytes: &[u8], key: &str) -> bool {
     false
 }
 
-/// Whether texts hold the key, each by itself or the texts of one choice together: one behind the
-/// other, and any one behind any other, since the order of members says nothing.
+/// Whether `text` is a piece of the key that is long enough to be no accident.
+pub(crate) fn is_piece(text: &str, key: &str) -> bool {
+    text.len() >= KEY_BYTES_MIN && key.contains(text)
+}
+
+/// Whether texts hold the key, each by itself or the texts of one choice together, in any order: the
+/// order of members says nothing.
 pub(crate) fn is_in_texts<'t>(texts: impl IntoIterator<Item = (Option<u32>, &'t str)>, key: &str) -> bool {
-    let mut by_choice: BTreeMap<Option<u32>, (String, Vec<bool>, Vec<bool>)> = BTreeMap::new();
+    let mut by_choice: BTreeMap<Option<u32>, Vec<&str>> = BTreeMap::new();
     for (choice, text) in texts {
-        let (said, ends, begins) = by_choice.entry(choice).or_default();
-        ends.resize(key.len(), false);
-        begins.resize(key.len(), false);
-        said.push_str(text);
-        let text = text.as_bytes();
-        for cut in 1..key.len() {
-            ends[cut] |= text.ends_with(&key.as_bytes()[..cut]);
-            begins[cut] |= text.starts_with(&key.as_bytes()[cut..]);
+        by_choice.entry(choice).or_default().push(text);
+    }
+    by_choice.values().any(|texts| is_in(texts.concat().as_bytes(), key) || is_cut_over(texts, key))
+}
+
+/// Whether the key is the end of one text, whole other texts, and the beginning of a last one.
+fn is_cut_over(texts: &[&str], key: &str) -> bool {
+    let (mut said, key) = (vec![false; key.len()], key.as_bytes());
+    for cut in 1..key.len() {
+        said[cut] |= texts.iter().any(|text| text.as_bytes().ends_with(&key[..cut]));
+        if !said[cut] {
+            continue;
+        }
+        for text in texts.iter().map(|text| text.as_bytes()).filter(|text| !text.is_empty()) {
+            let rest = &key[cut..];
+            if text.starts_with(rest) {
+                return true;
+            }
+            if rest.starts_with(text) {
+                said[cut + text.len()] = true;
+            }
         }
     }
-    by_choice.values().any(|(said, ends, begins)| {
-        is_in(said.as_bytes(), key) || ends.iter().zip(begins).any(|(ends, begins)| *ends && *begins)
-    })
+    false
 }
 
 /// The first byte that `text` stands for and how many it takes; nothing when an escape is not whole.
@@ -101,14 +117,32 @@ fn fit(text: &[u8], key: &[u8]) -> Fit {
     Fit::Yes
 }
 
-/// Lets one text pass that arrives in pieces, and holds back what may be the beginning of the key.
+/// How many bytes at the end of `text`, which does not hold the key, may be its beginning.
+fn open(text: &[u8], key: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(next) = memchr2(key[0], b'\\', &text[at..]) {
+        at += next;
+        if fit(&text[at..], key) == Fit::SoFar {
+            return text.len() - at;
+        }
+        at += 1;
+    }
+    0
+}
+
+/// Lets one text pass that arrives in pieces, and holds back what may be part of the key: what may
+/// be its beginning, and a whole text that may be a piece from its middle, which another text of the
+/// choice begins and a third one ends.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     tail: String,
+    /// Whether any of the text went out.
+    passed: bool,
 }
 
 impl Guard {
-    pub(crate) fn push(&mut self, text: &str, key: Option<&str>, out: &mut String) -> Result<(), Leak> {
+    /// Takes the next part of the text. `hold` bytes at its end go on what another text began.
+    pub(crate) fn push(&mut self, text: &str, key: Option<&str>, hold: usize, out: &mut String) -> Result<(), Leak> {
         let Some(key) = key.map(str::as_bytes) else {
             out.push_str(text);
             return Ok(());
@@ -116,19 +150,27 @@ impl Guard {
         self.tail.push_str(text);
         let bytes = self.tail.as_bytes();
         let mut at = 0;
+        let mut free = bytes.len();
         while let Some(next) = memchr2(key[0], b'\\', &bytes[at..]) {
             at += next;
             match fit(&bytes[at..], key) {
                 Fit::Yes => return Err(Leak),
                 Fit::SoFar => {
-                    out.extend(self.tail.drain(..at));
-                    return Ok(());
+                    free = at;
+                    break;
                 }
                 Fit::No => at += 1,
             }
         }
-        out.push_str(&self.tail);
-        self.tail.clear();
+        free = free.min(bytes.len().saturating_sub(hold));
+        if !self.passed && memmem::find(key, bytes).is_some() {
+            free = 0;
+        }
+        while !self.tail.is_char_boundary(free) {
+            free -= 1;
+        }
+        self.passed |= free > 0;
+        out.extend(self.tail.drain(..free));
         Ok(())
     }
 
@@ -147,8 +189,9 @@ pub(crate) struct Latest {
 }
 
 impl Latest {
-    pub(crate) fn push(&mut self, text: &str, key: Option<&str>) -> Result<(), Leak> {
-        let Some(key) = key else { return Ok(()) };
+    /// Takes the next text, and says how many bytes at its end may go on the key.
+    pub(crate) fn push(&mut self, text: &str, key: Option<&str>) -> Result<usize, Leak> {
+        let Some(key) = key else { return Ok(0) };
         self.text.push_str(text);
         if is_in(self.text.as_bytes(), key) {
             return Err(Leak);
@@ -158,7 +201,7 @@ impl Latest {
             passed -= 1;
         }
         self.text.drain(..passed);
-        Ok(())
+        Ok(open(self.text.as_bytes(), key.as_bytes()).min(text.len()))
     }
 }
 
@@ -174,7 +217,7 @@ mod tests {
         let mut guard = Guard::default();
         let mut out = String::new();
         for part in parts {
-            if let Err(leak) = guard.push(part, Some(KEY), &mut out) {
+            if let Err(leak) = guard.push(part, Some(KEY), 0, &mut out) {
                 // What comes before the key may begin as it does, but nothing of the key itself went out.
                 assert!(!out.contains("sk-sk-p"), "{out}");
                 return Err(leak);
@@ -210,14 +253,37 @@ mod tests {
         assert!(is_in_texts([(None, "provider!"), (None, "x sk-sk-")], KEY));
         assert!(is_in_texts([(None, "sk-"), (None, "sk-"), (None, "provider")], KEY));
         assert!(!is_in_texts([(None, "sk-sk-"), (None, " provider"), (None, "")], KEY));
+        for order in [["der!", "sk-prov", "hi sk-", "i"], ["i", "hi sk-", "der", "sk-prov"]] {
+            assert!(is_in_texts(order.map(|text| (None, text)), KEY), "{order:?}");
+        }
+        assert!(!is_in_texts(["der", "sk-prov", "sk-"].map(|text| (None, text)), KEY));
     }
 
     #[test]
     fn texts_behind_each_other_are_read_together() {
         let mut latest = Latest::default();
-        assert_eq!(latest.push(&"é".repeat(200), Some(KEY)), Ok(()));
-        assert_eq!(latest.push("sk-sk-", Some(KEY)), Ok(()));
+        assert_eq!(latest.push(&"é".repeat(200), Some(KEY)), Ok(0));
+        assert_eq!(latest.push("x sk-", Some(KEY)), Ok(3));
+        assert_eq!(latest.push("sk-", Some(KEY)), Ok(3));
         assert_eq!(latest.push("provider", Some(KEY)), Err(Leak));
+    }
+
+    #[test]
+    fn a_piece_from_the_middle_waits() {
+        let mut out = String::new();
+        // As long as it is all there is of its text.
+        let mut guard = Guard::default();
+        for part in ["-", "prov"] {
+            assert_eq!(guard.push(part, Some(KEY), 0, &mut out), Ok(()));
+            assert_eq!(out, "");
+        }
+        assert_eq!(guard.push("ing", Some(KEY), 0, &mut out), Ok(()));
+        assert_eq!(out, "-proving");
+        // Behind what another text began, wherever it stands.
+        assert_eq!(guard.push(" k-prov", Some(KEY), 6, &mut out), Ok(()));
+        assert_eq!(out, "-proving ");
+        guard.finish(&mut out);
+        assert_eq!(out, "-proving k-prov");
     }
 
     proptest! {
@@ -229,7 +295,7 @@ mod tests {
             }
             let mut guard = Guard::default();
             let mut out = String::new();
-            let pieces = guard.push(&text[..cut], Some(KEY), &mut out).and_then(|()| guard.push(&text[cut..], Some(KEY), &mut out));
+            let pieces = guard.push(&text[..cut], Some(KEY), 0, &mut out).and_then(|()| guard.push(&text[cut..], Some(KEY), 0, &mut out));
             guard.finish(&mut out);
             prop_assert_eq!(pieces.is_err(), is_in(text.as_bytes(), KEY));
             if pieces.is_ok() {

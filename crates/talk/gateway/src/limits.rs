@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bounds on what one caller, one request and the whole gateway may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Names and values of a request's headers together. Past it: 431.
+    /// A request's target and the names and values of its headers together. Past it: 431.
     pub header_bytes: usize,
     /// From the first byte of a request to the end of its headers, and how long a kept-alive
     /// connection may idle: a client that trickles headers holds a slot no longer.

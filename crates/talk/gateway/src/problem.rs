@@ -1,5 +1,9 @@
 //! What can go wrong with a request, in words for the caller; each protocol gives it its own shape.
 
+use std::borrow::Cow;
+
+use haris_domain::EventId;
+
 use crate::json::BadJson;
 
 /// An answer that is not the model's.
@@ -43,6 +47,17 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// A block also says where to read more, if there is an event to read.
+    pub(crate) fn pointing_to(&self, event: Option<EventId>) -> Cow<'_, Self> {
+        match event.filter(|_| self.code == BLOCKED) {
+            None => Cow::Borrowed(self),
+            Some(event) => {
+                let message = format!("{} `haris why {event}` tells more.", self.message);
+                Cow::Owned(Self { message, ..self.clone() })
+            }
+        }
     }
 
     pub(crate) fn bad_json(bad: &BadJson) -> Self {

@@ -15,15 +15,19 @@ use tower::ServiceExt as _;
 
 use crate::body::Rest;
 use crate::exchange::Exchange;
-use crate::gateway::{Gateway, answer, json};
+use crate::gateway::{Gateway, Trace, answer, json};
 use crate::io::{Never, Reply, Response, Stall};
 use crate::problem::Problem;
 use crate::protocol::{self, PROTOCOLS, Protocol};
 use crate::{Caller, Counters, Wiring, media, models, receipt};
 
-/// The read buffer of a connection. Heads beyond it are refused by the HTTP library itself, so it is
-/// larger than the bound on headers, whose refusal explains itself.
-const CONNECTION_BUFFER_BYTES: usize = 32 << 10;
+/// The read buffer of a connection. A head beyond it is refused by the HTTP library itself, with no
+/// body, so it is much larger than the bound on headers, whose refusal explains itself.
+const CONNECTION_BUFFER_BYTES: usize = 128 << 10;
+
+/// Headers that the HTTP library reads, and those that a request may have.
+const HEADERS_READ_MAX: usize = 1024;
+const HEADERS_MAX: usize = 128;
 
 /// After a failed `accept` (usually: no file descriptor left) there is a pause, not a loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -104,16 +108,25 @@ impl Door {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read)
             .max_buf_size(CONNECTION_BUFFER_BYTES)
+            .max_headers(HEADERS_READ_MAX)
             .serve_connection(io, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
-            // Its errors are those of clients: resets, timeouts, nonsense. Nothing to tell anybody.
-            _ = connection.as_mut() => true,
-            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => false,
+            ended = connection.as_mut() => Some(ended),
+            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => None,
         };
-        if !ended {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        // Its errors are those of clients: resets, timeouts, nonsense. Nothing to tell anybody, but for
+        // a refusal that the library has answered by itself.
+        if ended.is_err_and(|error| error.is_parse_too_large()) {
+            let problem = headers_too_large("The headers are longer than the gateway reads.".to_owned());
+            let _answered = self.gateway.refuse(&problem, PROTOCOLS[0], None, None).await;
         }
     }
 
@@ -154,6 +167,7 @@ impl Door {
         // Whoever asks first has not sent the body yet: it is told no, and keeps it.
         let body = Rest::new(body, &head.headers);
         let header_bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let header_bytes = header_bytes + head.uri.path_and_query().map_or(0, |target| target.as_str().len());
         let caller = match self.caller(head.headers.get(header::AUTHORIZATION)) {
             Ok(caller) => caller,
             Err(problem) => {
@@ -163,8 +177,11 @@ impl Door {
         };
         if header_bytes > limits.header_bytes {
             let message = format!("The headers have {header_bytes} bytes; at most {} are read.", limits.header_bytes);
-            let problem = Problem::new(431, "headers_too_large", "headers-too-large", message);
-            return self.refuse(&problem, shape, &caller, body).await;
+            return self.refuse(&headers_too_large(message), shape, &caller, body).await;
+        }
+        if head.headers.len() > HEADERS_MAX {
+            let message = format!("There are {} headers; at most {HEADERS_MAX} are read.", head.headers.len());
+            return self.refuse(&headers_too_large(message), shape, &caller, body).await;
         }
         match (protocol, &head.method, head.uri.path()) {
             (Some(protocol), &Method::POST, _) => self.post(head, body, protocol, caller).await,
@@ -262,7 +279,7 @@ impl Door {
             // The exchange ended without an answer: a bug. Its event, if it got so far, stands.
             tracing::error!(protocol = protocol.name(), "an exchange ended without an answer");
             let problem = Problem::new(500, "internal_error", "internal", "The gateway failed on this request.");
-            answer(&problem, protocol, recorded.get().copied())
+            answer(&problem, protocol, recorded.get().copied().map(Trace::Event))
         })
     }
 
@@ -270,6 +287,10 @@ impl Door {
         let response = self.gateway.refuse(problem, protocol, Some(caller), None).await;
         rest.discard(DISCARD_BYTES_MAX, response).await
     }
+}
+
+fn headers_too_large(message: String) -> Problem {
+    Problem::new(431, "headers_too_large", "headers-too-large", message)
 }
 
 fn unknown_path() -> Problem {

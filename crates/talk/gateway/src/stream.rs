@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use haris_domain::{Detection, Verdict};
 use haris_policy::Direction;
 
@@ -34,17 +35,65 @@ enum End {
     Cut(Cut),
 }
 
+/// Reads an upstream's stream: what came together is taken together.
+///
+/// A server's events often arrive several at once, and each write to a caller costs more than all that is done with an
+/// event before it.
+struct Arrivals {
+    response: reqwest::Response,
+    gathered: Vec<u8>,
+    /// How reading ended, behind what is gathered.
+    end: Option<reqwest::Result<()>>,
+}
+
+/// More than this at once only takes memory.
+const GATHERED_MAX: usize = 16 << 10;
+
+impl Arrivals {
+    fn new(response: reqwest::Response) -> Self {
+        Self { response, gathered: Vec::new(), end: None }
+    }
+
+    /// The next part; nothing at the end. Waits for one, and for no second.
+    async fn next(&mut self) -> reqwest::Result<Option<Vec<u8>>> {
+        while self.end.is_none() && self.gathered.len() < GATHERED_MAX {
+            if self.gathered.is_empty() {
+                let first = self.response.chunk().await;
+                self.take(first);
+                continue;
+            }
+            // What reads the connection is another task; it goes on when this one pauses.
+            tokio::task::yield_now().await;
+            let Some(next) = self.response.chunk().now_or_never() else { break };
+            self.take(next);
+        }
+        if !self.gathered.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.gathered)));
+        }
+        self.end.take().unwrap_or(Ok(())).map(|()| None)
+    }
+
+    fn take(&mut self, arrived: reqwest::Result<Option<Bytes>>) {
+        match arrived {
+            Ok(Some(part)) => self.gathered.extend_from_slice(&part),
+            Ok(None) => self.end = Some(Ok(())),
+            Err(error) => self.end = Some(Err(error)),
+        }
+    }
+}
+
 /// Reads the upstream to its end and writes to the caller, and to the record.
 pub(crate) async fn run(
     course: Course<'_>,
     mut line: Line,
-    mut response: reqwest::Response,
+    response: reqwest::Response,
     mut flow: Flow<'_>,
     ready: &Ready,
     memory: &mut MemoryLease,
 ) {
     let limits = &course.gateway.wiring.limits;
     let mut reader = SseReader::new(limits.sse_event_bytes);
+    let mut arrivals = Arrivals::new(response);
     let mut first_byte = None;
     let mut total = 0;
     // After a block reading goes on for a moment, for the record alone.
@@ -55,7 +104,7 @@ pub(crate) async fn run(
             None => limits.idle,
             Some(until) => until.saturating_duration_since(tokio::time::Instant::now()),
         };
-        let part = match course.wait(&mut line, limit, response.chunk()).await {
+        let part = match course.wait(&mut line, limit, arrivals.next()).await {
             Ok(Ok(Some(part))) => part,
             Ok(Ok(None)) => break End::Closed,
             Ok(Err(_)) => break End::Bad(broken_off()),
@@ -83,7 +132,7 @@ pub(crate) async fn run(
     };
     // Before the record is written the upstream is let go: nothing more of it is wanted.
     let cut_mid_event = matches!(end, End::Closed) && reader.is_mid_event();
-    drop(response);
+    drop(arrivals);
 
     let stopped_reading = flow.is_blocked() && !matches!(end, End::Said | End::Closed);
     let mark = out.len();
@@ -108,7 +157,7 @@ pub(crate) async fn run(
         out.extend_from_slice(&last);
     } else {
         out.truncate(mark);
-        out.extend_from_slice(&course.protocol.problem_event(&Problem::audit_unavailable(), Some(course.request)));
+        out.extend_from_slice(&course.protocol.problem_event(&Problem::audit_unavailable(), course.trace.event()));
     }
     let _ = send(&course, &mut line, out).await;
 }
@@ -196,10 +245,13 @@ fn reported(course: &Course<'_>, mut node: json::Node<'_>, ready: &Ready, found:
 
 /// What the caller gets last, and what the record calls it.
 fn conclude(course: &Course<'_>, flow: &mut Flow<'_>, end: End, cut_mid_event: bool) -> (Outcome, u16, Vec<u8>) {
-    let event = |problem: &Problem| course.protocol.problem_event(problem, Some(course.request));
+    let event = |problem: &Problem| {
+        let event = course.trace.event();
+        course.protocol.problem_event(&problem.pointing_to(event), event)
+    };
     if flow.is_blocked() {
         // Also when the caller left meanwhile: the block is what the record must say.
-        return (Outcome::Blocked, 400, event(&blocked(&flow.found, course.request, "answer")));
+        return (Outcome::Blocked, 400, event(&blocked(&flow.found, "answer")));
     }
     match end {
         End::Closed if cut_mid_event || !flow.is_complete() => (Outcome::UpstreamError, 502, event(&broken_off())),

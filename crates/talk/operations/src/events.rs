@@ -1,6 +1,6 @@
 //! Events: what happened, what was decided, and how far its proof has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use async_trait::async_trait;
 use haris_domain::{Actor, Draft, EventId, Log, Timestamp, kind};
@@ -40,6 +40,9 @@ pub struct EventsInput {
     /// Only entries at or after these indices, oldest first: what `next` of an earlier answer said.
     #[serde(default)]
     pub after: Option<BTreeMap<String, u64>>,
+    /// Only entries before these indices, the newest of them: what `older` of an earlier answer said. Not with `after`.
+    #[serde(default)]
+    pub before: Option<BTreeMap<String, u64>>,
 }
 
 /// Events, oldest first.
@@ -51,9 +54,12 @@ pub struct EventsAnswer {
     pub events: Vec<Value>,
     /// For `after`, to go on from here.
     pub next: BTreeMap<String, u64>,
+    /// For `before`, to go on with older ones; none where there are none.
+    #[serde(default)]
+    pub older: Option<BTreeMap<String, u64>>,
     /// Entries looked through.
     pub searched: u64,
-    /// Whether older entries, or with `after` newer ones, were not looked at.
+    /// Whether there are older entries, or with `after` newer ones, that were not looked at or not taken.
     pub more: bool,
 }
 
@@ -136,27 +142,60 @@ impl Operation for ListEvents {
 
     async fn run(context: &Context, _actor: &Actor, input: EventsInput) -> Result<EventsAnswer, Refusal> {
         let wanted = Wanted::read(&input)?;
-        let limit = wanted.limit;
+        if input.after.is_some() && input.before.is_some() {
+            return Err(Refusal::invalid("after and before: give one of them"));
+        }
         let mut answer = EventsAnswer {
             schema: "haris.events/1".to_owned(),
             events: Vec::new(),
             next: BTreeMap::new(),
+            older: None,
             searched: 0,
             more: false,
         };
+        let mut stretches = Vec::new();
         for log in Log::ALL {
             let size = context.ledger.size(log).await?;
-            match input.after.as_ref().map(|after| after.get(log.name()).copied().unwrap_or(0)) {
-                Some(from) => forwards(context, log, from, size, &wanted, &mut answer).await?,
-                None => backwards(context, log, size, &wanted, &mut answer).await?,
+            if let Some(after) = &input.after {
+                let from = after.get(log.name()).copied().unwrap_or(0);
+                forwards(context, log, from, size, &wanted, &mut answer).await?;
+            } else {
+                let to = input.before.as_ref().map_or(size, |before| before.get(log.name()).copied().unwrap_or(0));
+                answer.next.insert(log.name().to_owned(), size);
+                stretches.push(backwards(context, log, to.min(size), &wanted, &mut answer).await?);
             }
         }
-        answer.events.sort_by(|a, b| a["at"].as_str().cmp(&b["at"].as_str()));
         if input.after.is_none() {
-            answer.events.drain(..answer.events.len().saturating_sub(limit));
+            newest(stretches, wanted.limit, &mut answer);
         }
+        answer.events.sort_by(|a, b| a["at"].as_str().cmp(&b["at"].as_str()));
         Ok(answer)
     }
+}
+
+/// What was found in one log, newest first, and how far down it was looked at.
+struct Stretch {
+    log: Log,
+    found: VecDeque<Value>,
+    to: u64,
+}
+
+/// Of both logs together the newest, and from where to go on: of each log what is taken is all down to some entry, so
+/// that the next question misses none and repeats none.
+fn newest(mut stretches: Vec<Stretch>, limit: usize, answer: &mut EventsAnswer) {
+    let at = |event: &Value| event["at"].as_str().map(str::to_owned);
+    while answer.events.len() < limit {
+        let newest = stretches.iter_mut().max_by_key(|stretch| stretch.found.front().and_then(at));
+        let Some(event) = newest.and_then(|stretch| stretch.found.pop_front()) else { break };
+        answer.events.push(event);
+    }
+    let mut older = BTreeMap::new();
+    for stretch in stretches {
+        let left = stretch.found.front().and_then(|event| event["index"].as_u64()).map(|index| index + 1);
+        older.insert(stretch.log.name().to_owned(), left.unwrap_or(stretch.to));
+    }
+    answer.more = older.values().any(|to| *to > 0);
+    answer.older = Some(older).filter(|_| answer.more);
 }
 
 async fn forwards(
@@ -194,26 +233,21 @@ async fn forwards(
 async fn backwards(
     context: &Context,
     log: Log,
-    size: u64,
+    end: u64,
     wanted: &Wanted,
     answer: &mut EventsAnswer,
-) -> Result<(), Refusal> {
-    let mut to = size;
-    let mut found = 0;
-    while to > 0 && found < wanted.limit && size - to < SEARCHED_MAX {
+) -> Result<Stretch, Refusal> {
+    let mut to = end;
+    let mut found = VecDeque::new();
+    while to > 0 && found.len() < wanted.limit && end - to < SEARCHED_MAX {
         let from = to.saturating_sub(PAGE);
         for row in context.ledger.read(log, from, to).await?.iter().rev() {
             answer.searched += 1;
-            if let Some(event) = wanted.choose(row) {
-                answer.events.push(event);
-                found += 1;
-            }
+            found.extend(wanted.choose(row));
         }
         to = from;
     }
-    answer.next.insert(log.name().to_owned(), size);
-    answer.more |= to > 0;
-    Ok(())
+    Ok(Stretch { log, found, to })
 }
 
 /// Shows one event.

@@ -143,7 +143,7 @@ pub struct CheckLedger;
 impl Operation for CheckLedger {
     const META: OperationMeta = OperationMeta {
         name: "ledger.check",
-        tells: "re-derives rows, bundles, tiles and checkpoints, and names the first wrong entry",
+        tells: "re-derives rows, bundles, tiles and checkpoints, opens every payload, and names the first wrong entry",
         permission: "ledger.read",
         approval: Approval::None,
         events: &[],
@@ -173,9 +173,16 @@ impl Operation for CheckLedger {
                 })
             })
             .collect();
+        let payloads = checked.payloads;
         Ok(json!({
             "schema": "haris.fsck/1", "clean": checked.is_clean(), "logs": logs, "problems": problems,
+            "first_wrong": checked.first_wrong().map(|(log, index)| json!({ "log": log.name(), "index": index })),
             "problems_not_listed": checked.problems_not_listed, "payload_keys": checked.payload_keys,
+            "payloads": {
+                "opened": payloads.opened, "not_stored": payloads.not_stored, "erased": payloads.erased,
+                "unreadable": payloads.unreadable, "events_unknown": payloads.events_unknown,
+            },
+            "search_terms": { "checked": payloads.terms_checked, "unchecked": payloads.terms_unchecked },
         }))
     }
 }

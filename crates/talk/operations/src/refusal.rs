@@ -86,7 +86,7 @@ impl From<EraseError> for Refusal {
         let code = match &error {
             EraseError::Held { .. } => RefusalCode::Conflict,
             EraseError::Nothing | EraseError::NoEvent { .. } | EraseError::NoHold { .. } => RefusalCode::NotFound,
-            EraseError::LegalBasis | EraseError::HoldEvents { .. } => RefusalCode::Invalid,
+            EraseError::LegalBasis | EraseError::Future { .. } | EraseError::HoldEvents { .. } => RefusalCode::Invalid,
             EraseError::HoldsChanging | EraseError::NotSealed => RefusalCode::Unavailable,
             _ => RefusalCode::Internal,
         };

@@ -152,9 +152,16 @@ impl Operation for ShowStatus {
                     sealer_error: None,
                     holds: Vec::new(),
                     erasures_unfinished: 0,
+                    owed: context.ledger.owed(),
                 }
             }
         };
+        if let Some(owed) = &ledger.owed {
+            attention.push(format!(
+                "ledger: {} events of this start are not on record yet ({}): make room, and they are recorded by themselves",
+                owed.count, owed.why
+            ));
+        }
         if let Some(error) = &ledger.sealer_error {
             attention.push(format!("ledger: nothing is sealed: {error}"));
         }

@@ -30,6 +30,46 @@ async fn events_are_chosen_by_conditions() {
     assert_eq!(scene.refused("events.list", backwards).await, RefusalCode::Invalid);
 }
 
+/// Page by page down to the first event, whatever the conditions and however many a page: each once, none left out.
+#[tokio::test]
+async fn older_events_are_reached_page_by_page() {
+    let scene = Scene::new().await;
+    for round in 0..7 {
+        scene.exchange("c1", "a question").await;
+        scene.settle().await;
+        if round % 3 == 0 {
+            scene.done("ledger.hold", json!({ "everything": true })).await;
+        }
+    }
+    for filter in [json!([]), json!(["kind=gw.*"]), json!(["verdict=redact"]), json!(["kind=hold.*"])] {
+        let all = scene.done("events.list", json!({ "filter": filter, "limit": 1000 })).await;
+        assert_eq!((&all["older"], &all["more"]), (&json!(null), &json!(false)), "{filter}");
+        let ids = |answer: &Value| -> Vec<String> {
+            answer["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+        };
+        let mut expected = ids(&all);
+        expected.sort();
+        for limit in [1, 2, 5] {
+            let (mut found, mut before) = (Vec::new(), json!(null));
+            loop {
+                let input = json!({ "filter": filter, "limit": limit, "before": before });
+                let page = scene.done("events.list", input).await;
+                assert!(ids(&page).len() <= limit);
+                found.extend(ids(&page));
+                if page["older"].is_null() {
+                    break;
+                }
+                assert_ne!(page["older"], before, "each page goes on");
+                before = page["older"].clone();
+            }
+            found.sort();
+            assert_eq!(found, expected, "{filter} by {limit}");
+        }
+    }
+    let both = json!({ "after": { "traffic": 0 }, "before": { "traffic": 1 } });
+    assert_eq!(scene.refused("events.list", both).await, RefusalCode::Invalid);
+}
+
 #[tokio::test]
 async fn whoever_follows_sees_each_event_once() {
     let scene = Scene::new().await;

@@ -179,3 +179,33 @@ async fn status_answers_while_the_database_does_not() {
     let attention = status["attention"].to_string();
     assert!(attention.contains("the database does not answer"), "{attention}");
 }
+
+#[tokio::test]
+async fn a_date_in_the_future_erases_nothing() {
+    let scene = Scene::new().await;
+    scene.exchange("c1", "a question").await;
+    scene.settle().await;
+    let later = json!({ "before": "2027-01-01", "reason": "a slip of the pen" });
+    assert_eq!(scene.refused("ledger.erase", later).await, RefusalCode::Invalid);
+    assert!(scene.recorded("payload.key.erased/1").await.is_empty());
+}
+
+/// A text is gone without a record of it, and a payload's bytes are not what they were.
+#[tokio::test]
+async fn damaged_payloads_are_named_and_what_cannot_be_checked_is_counted() {
+    let scene = Scene::new().await;
+    scene.exchange("c1", "a question").await;
+    scene.settle().await;
+    let checked = scene.done("ledger.check", json!(null)).await;
+    let sound = json!({ "opened": 3, "not_stored": 0, "erased": 0, "unreadable": 0, "events_unknown": 0 });
+    assert_eq!((&checked["payloads"], &checked["first_wrong"]), (&sound, &json!(null)));
+    assert_eq!(checked["search_terms"], json!({ "checked": 1, "unchecked": 0 }));
+    let mut tx = scene.context.ledger.store().begin().await.unwrap();
+    let sql = "DELETE FROM ledger_payload_key WHERE name = 'request'; \
+               UPDATE ledger_payload_key SET pack_offset = pack_offset + 1 WHERE name = 'identifiers'";
+    haris_store::sqlx::raw_sql(sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let checked = scene.done("ledger.check", json!(null)).await;
+    assert_eq!(checked["first_wrong"], json!({ "log": "traffic", "index": 0 }));
+    assert_eq!((&checked["payloads"]["unreadable"], &checked["search_terms"]["unchecked"]), (&json!(2), &json!(1)));
+}

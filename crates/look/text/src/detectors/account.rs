@@ -3,7 +3,7 @@
 use haris_domain::{DetectionKind, Rule, Severity};
 
 use super::context_words::ContextWords;
-use super::number::{NUMBER_REACH, Number, ends_number, starts_number};
+use super::number::{Left, NUMBER_REACH, Number, Right, left, right};
 use super::{Detector, Trigger, face};
 use crate::spot::{Found, Spot};
 
@@ -87,13 +87,20 @@ impl Detector for Account {
     fn look(&self, spot: &Spot<'_>) -> Option<Found> {
         // Years, amounts and lists are short; looked at first because it costs nothing.
         let digits = (0..4).take_while(|offset| spot.byte(*offset).is_some_and(|b| b.is_ascii_digit())).count();
-        if digits < 3 || !starts_number(spot) {
+        if digits < 3 {
             return None;
+        }
+        let written_on = || self.account.within(spot.before(), 1) || self.registration.within(spot.before(), 1);
+        match left(spot) {
+            Left::Free | Left::Letter => {}
+            Left::Underscore | Left::Latin if written_on() => {}
+            Left::Sign if spot.byte_before() == Some(b'#') => {}
+            _ => return None,
         }
         let number = Number::read(spot, 18, b"-")?;
         let last = number.groups() - 1;
         let end = number.group_end(last);
-        if !ends_number(spot, end) {
+        if !matches!(right(spot, end), Right::Free | Right::Written | Right::Zero | Right::Listed) {
             return None;
         }
         let found = |rule, why| Some(Found { start: 0, end, rule, kind: DetectionKind::Account, score: 900_000, why });

@@ -3,7 +3,7 @@
 use haris_domain::{DetectionKind, Rule, Severity};
 
 use super::context_words::ContextWords;
-use super::number::starts_number;
+use super::number::{Left, left};
 use super::{Detector, Trigger, face};
 use crate::spot::{Found, Spot};
 
@@ -103,7 +103,8 @@ impl Detector for BirthDate {
     }
 
     fn look(&self, spot: &Spot<'_>) -> Option<Found> {
-        if !starts_number(spot) || !self.context.within(spot.before(), CONTEXT_BYTES) {
+        let starts = matches!(left(spot), Left::Free | Left::Underscore | Left::Letter);
+        if !starts || !self.context.within(spot.before(), CONTEXT_BYTES) {
             return None;
         }
         let end = numeric(spot).or_else(|| with_month(spot))?;

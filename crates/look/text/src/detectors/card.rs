@@ -3,7 +3,7 @@
 use haris_domain::{DetectionKind, Rule, Severity};
 
 use super::context_words::ContextWords;
-use super::number::{NUMBER_REACH, Number, PLAIN, ends_number, luhn, starts_number, value};
+use super::number::{Left, NUMBER_REACH, Number, PLAIN, Right, left, luhn, right, value, word_before};
 use super::{Detector, Trigger, face};
 use crate::spot::{Found, Spot};
 
@@ -42,8 +42,16 @@ const LENGTHS: [usize; 7] = [16, 15, 14, 19, 18, 17, 13];
 
 const CONTEXT_BYTES: usize = 64;
 
+/// Between groups: beside what any number may have, what tables and addresses put there.
+const SEPARATORS: &[u8] = b" -.\n\r\t/_,";
+
+/// `TXN4111…` is a reference.
+const REFERENCE_LETTERS_MAX: usize = 5;
+
 pub(super) struct Card {
     context: ContextWords,
+    /// What other numbers are called that are written on to their names.
+    other: ContextWords,
 }
 
 impl Card {
@@ -67,7 +75,9 @@ impl Card {
             "ماستر كارد",
             "هميان",
         ]);
-        Self { context }
+        let other =
+            ContextWords::new(&["order", "ref", "reference", "txn", "trx", "transaction", "invoice", "id", "ticket"]);
+        Self { context, other }
     }
 }
 
@@ -96,11 +106,12 @@ impl Detector for Card {
     }
 
     fn look(&self, spot: &Spot<'_>) -> Option<Found> {
-        if !starts_number(spot) {
+        let left = left(spot);
+        if left == Left::Point {
             return None;
         }
         // Up to 22 digits, so that a security code behind the number does not hide it.
-        let number = Number::read(spot, 22, PLAIN)?;
+        let number = Number::read(spot, 22, SEPARATORS)?;
         let digits = number.digits();
         let (length, group) = LENGTHS.into_iter().find_map(|length| {
             let group = number.group_with(length)?;
@@ -108,13 +119,24 @@ impl Detector for Card {
         })?;
         let card = &digits[..length];
         let end = number.group_end(group);
-        if card.iter().all(|digit| *digit == card[0]) || !ends_number(spot, end) && group == 0 || spot.joined_at(end) {
+        if card.iter().all(|digit| *digit == card[0]) {
             return None;
         }
         let context = self.context.within(spot.before(), CONTEXT_BYTES);
+        let free = match left {
+            Left::Free => spot.byte_before() != Some(b'-'),
+            Left::Letter | Left::Listed => true,
+            Left::Underscore => !self.other.within(spot.before(), 1),
+            Left::Latin => self.is_word(spot),
+            Left::Sign | Left::Dashed | Left::Point => false,
+        } && match right(spot, end) {
+            Right::Free | Right::Written | Right::Zero | Right::Cents | Right::Listed => true,
+            Right::Joined => goes_on_as_word(spot, end),
+            Right::Dashed | Right::Point => group > 0,
+        };
         let layout = group == 0 || LAYOUTS.contains(&number.shape(group).as_slice());
-        let after_dash = spot.byte_before().is_some_and(|b| b == b'-' || b == b'_');
-        if !context && (!layout || length == 13 || after_dash || group > 0 && follows_four(spot.before())) {
+        let plain = is_plainly_cut(spot, &number, group);
+        if !context && (!free || !layout || !plain || length == 13 || group > 0 && goes_on(spot, &number)) {
             return None;
         }
         let (score, why) = if context {
@@ -126,10 +148,41 @@ impl Detector for Card {
     }
 }
 
-/// Whether four digits and a space stand before: the groups of an IBAN or a table go on.
-fn follows_four(before: &str) -> bool {
-    let mut last = before.bytes().rev();
-    let separated = last.next().is_some_and(|b| b == b' ' || b == b'-');
+impl Card {
+    /// Whether the letters written on to the number from the left are a word, rather than part of a
+    /// hash, of a hexadecimal number or of a reference: `x4111…`, but not `a4111…`, `0x4111…`, `TX4111…`.
+    fn is_word(&self, spot: &Spot<'_>) -> bool {
+        let word = word_before(spot);
+        let before = &spot.before()[..spot.before().len() - word.len()];
+        let hash = word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'_');
+        let literal = word.eq_ignore_ascii_case("x") && before.ends_with('0');
+        let reference = word.bytes().all(|b| b.is_ascii_uppercase()) && word.len() <= REFERENCE_LETTERS_MAX;
+        !hash && !literal && !reference && !self.other.within(spot.before(), 0)
+    }
+}
+
+/// Whether the letters behind a number are a word rather than the rest of a hash.
+fn goes_on_as_word(spot: &Spot<'_>, end: usize) -> bool {
+    const LOOK_BYTES: usize = 12;
+    let letters = |at: &usize| spot.byte(*at).is_some_and(|b| b.is_ascii_alphanumeric());
+    (end..end + LOOK_BYTES)
+        .take_while(letters)
+        .any(|at| spot.byte(at).is_some_and(|b| b.is_ascii_alphabetic() && !b.is_ascii_hexdigit()))
+}
+
+/// Whether between the groups stands what any number may have there, or one and the same sign.
+fn is_plainly_cut(spot: &Spot<'_>, number: &Number, group: usize) -> bool {
+    let cut = |before: usize| spot.slice(number.group_end(before), number.group_start(before + 1));
+    let plain = |between: &str| between.bytes().all(|b| PLAIN.contains(&b));
+    (0..group).all(|before| plain(cut(before)))
+        || (0..group).all(|before| cut(before).len() == 1 && cut(before) == cut(0))
+}
+
+/// Whether four digits and the same sign stand before: the groups of an IBAN or a table go on.
+fn goes_on(spot: &Spot<'_>, number: &Number) -> bool {
+    let mut last = spot.before().bytes().rev();
+    let sign = last.next();
+    let separated = sign.is_some() && sign == spot.byte(number.group_end(0));
     separated && last.take(4).filter(u8::is_ascii_digit).count() == 4
 }
 

@@ -3,7 +3,7 @@
 use haris_domain::{DetectionKind, Rule, Severity};
 
 use super::context_words::ContextWords;
-use super::number::{ends_number, starts_number};
+use super::number::{Left, ends_number, left};
 use super::{Detector, Trigger, face};
 use crate::spot::{Found, Spot};
 
@@ -99,10 +99,16 @@ impl Detector for CardCode {
 
     fn look(&self, spot: &Spot<'_>) -> Option<Found> {
         let digits = (0..=6).take_while(|offset| spot.byte(*offset).is_some_and(|b| b.is_ascii_digit())).count();
-        if !(3..=6).contains(&digits) || !starts_number(spot) || !ends_number(spot, digits) {
+        if !(3..=6).contains(&digits) || !ends_number(spot, digits) {
             return None;
         }
         let before = spot.before();
+        let written_on = || self.any.within(before, 1);
+        match left(spot) {
+            Left::Free => {}
+            Left::Underscore | Left::Latin | Left::Letter if written_on() => {}
+            _ => return None,
+        }
         if !self.any.within(before, NEAR_BYTES) {
             return None;
         }

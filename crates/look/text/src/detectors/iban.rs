@@ -4,7 +4,7 @@ use haris_domain::{DetectionKind, Rule, Severity};
 
 use super::countries::iban_length;
 use super::{Detector, Trigger, face};
-use crate::spot::{Found, Spot, joined_end};
+use crate::spot::{Found, Spot};
 
 /// Between two characters stand at most this many separators.
 const SEPARATORS_MAX: usize = 3;
@@ -53,19 +53,25 @@ impl Detector for Iban {
         let before = spot.before();
         let country: [u8; 2] = before.as_bytes().last_chunk::<2>()?.to_ascii_uppercase().try_into().ok()?;
         let length = iban_length(country)?;
-        // The label may be written on to the number: `IBANQA58…`.
         let left = &before[..before.len() - 2];
-        if joined_end(left) && !left.to_ascii_uppercase().ends_with("IBAN") {
+        let glued = left.ends_with(|c: char| c.is_ascii_alphanumeric());
+        // The label may be written on to the number, `IBANQA58…`; another word in lower case only to
+        // one in capitals, or every long code would hold an IBAN by chance.
+        let capitals = before.as_bytes()[before.len() - 2..].iter().all(u8::is_ascii_uppercase);
+        let labelled = left.to_ascii_uppercase().ends_with("IBAN");
+        if glued && !labelled && !(capitals && left.ends_with(|c: char| c.is_ascii_lowercase())) {
             return None;
         }
+        let by_chance = glued && !labelled;
         let mut check = Check::default();
-        let mut at = 0;
+        let (mut at, mut small) = (0, !capitals);
         for count in 2..length {
             let separators = (0..SEPARATORS_MAX)
-                .take_while(|offset| count > 2 && spot.byte(at + offset).is_some_and(|b| b" -.\n\r\t".contains(&b)))
+                .take_while(|offset| count > 2 && spot.byte(at + offset).is_some_and(|b| b" -._/\n\r\t".contains(&b)))
                 .count();
             at += separators;
             let byte = spot.byte(at).filter(u8::is_ascii_alphanumeric)?;
+            small |= byte.is_ascii_lowercase();
             if count < 4 && !byte.is_ascii_digit() {
                 return None;
             }
@@ -78,7 +84,11 @@ impl Detector for Iban {
         for byte in country.into_iter().chain(digits) {
             check.add(byte);
         }
-        if check.remainder != 1 || spot.joined_at(at) {
+        // What is written on behind it is a word in lower case, or of another script.
+        let joined = spot
+            .byte(at)
+            .is_some_and(|b| b.is_ascii_digit() || b.is_ascii_uppercase() || small && b.is_ascii_lowercase());
+        if check.remainder != 1 || joined || by_chance && small {
             return None;
         }
         let why = "the country's length and the mod 97 check";

@@ -1,5 +1,6 @@
 //! The detectors: one file each, one line each in [`DETECTORS`].
 
+mod access_code;
 mod account;
 mod birth_date;
 mod card;
@@ -37,6 +38,7 @@ pub(crate) const DETECTORS: &[fn() -> Box<dyn Detector>] = &[
     || Box::new(iban::Iban::new()),
     || Box::new(card::Card::new()),
     || Box::new(card_code::CardCode::new()),
+    || Box::new(access_code::AccessCode::new()),
     || Box::new(qatari_id::QatariId::new()),
     || Box::new(phone::Phone::new()),
     || Box::new(email::Email::new()),

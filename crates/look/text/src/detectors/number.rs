@@ -94,25 +94,109 @@ impl Number {
     }
 }
 
-/// Whether the spot is the start of a number: no letter, digit, sign or decimal point belongs to
-/// it from the left.
-pub(crate) fn starts_number(spot: &Spot<'_>) -> bool {
-    let before = spot.before();
-    if spot.joined_before() || before.ends_with(['+', '#', '$', '€', '£']) {
-        return false;
+/// What stands just before a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing that binds: a space, a bracket, `QID-`, `no.`.
+    Free,
+    /// `qid_`.
+    Underscore,
+    /// A letter of the Latin alphabet: `card4111`, and the middle of a hash.
+    Latin,
+    /// A letter of another script: what Arabic writes on to the next word. No hash has them.
+    Letter,
+    /// `+`, `#` or the sign of a currency.
+    Sign,
+    /// A digit and a comma, colon or slash: `17,` of a list.
+    Listed,
+    /// A digit and a hyphen.
+    Dashed,
+    /// A digit and a point: these are its decimals.
+    Point,
+}
+
+/// What stands just behind a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// Nothing that binds.
+    Free,
+    /// `_` or a letter of another script.
+    Written,
+    /// A letter of the Latin alphabet or a digit that did not fit.
+    Joined,
+    /// `.0`, as programs write a number that they took for one with decimals.
+    Zero,
+    /// One or two other decimals, as of an amount.
+    Cents,
+    /// A comma, colon or slash and a digit: a list goes on.
+    Listed,
+    /// A hyphen and a digit.
+    Dashed,
+    /// More decimals, or another number's group.
+    Point,
+}
+
+pub(crate) fn left(spot: &Spot<'_>) -> Left {
+    let mut last = spot.before().chars().rev();
+    let Some(c) = last.next() else { return Left::Free };
+    let after_digit = || spot.before().bytes().rev().nth(1).is_some_and(|b| b.is_ascii_digit());
+    match c {
+        '_' => Left::Underscore,
+        c if c.is_ascii_alphanumeric() => Left::Latin,
+        '+' | '#' | '$' | '€' | '£' => Left::Sign,
+        '.' if after_digit() => Left::Point,
+        // `0,4030…` has decimals too.
+        ',' if spot.before().strip_suffix("0,").is_some_and(|rest| !rest.ends_with(|c: char| c.is_ascii_digit())) => {
+            Left::Point
+        }
+        ',' | '/' | ':' if after_digit() => Left::Listed,
+        '-' if after_digit() => Left::Dashed,
+        c if !c.is_ascii() && c.is_alphanumeric() => Left::Letter,
+        _ => Left::Free,
     }
-    // `3.14`, `1,000` and `12-34` go on; `QID-284` and `no.5` start something.
-    let mut last = before.bytes().rev();
-    !(matches!(last.next(), Some(b'.' | b',' | b'-' | b'/' | b':')) && last.next().is_some_and(|b| b.is_ascii_digit()))
+}
+
+pub(crate) fn right(spot: &Spot<'_>, offset: usize) -> Right {
+    let digit = |offset| spot.byte(offset).is_some_and(|b| b.is_ascii_digit());
+    match spot.byte(offset) {
+        Some(b'_') => Right::Written,
+        Some(b) if b.is_ascii_alphanumeric() => Right::Joined,
+        Some(b) if !b.is_ascii() => {
+            if spot.joined_at(offset) {
+                Right::Written
+            } else {
+                Right::Free
+            }
+        }
+        Some(b',' | b'/' | b':') if digit(offset + 1) => Right::Listed,
+        Some(b'-') if digit(offset + 1) => Right::Dashed,
+        Some(b'.') if digit(offset + 1) => {
+            let decimals = (1..=3).take_while(|at| digit(offset + at)).count();
+            let next = offset + 1 + decimals;
+            let goes_on = spot.joined_at(next) || (spot.byte(next) == Some(b'.') && digit(next + 1));
+            match decimals {
+                1 | 2 if goes_on => Right::Point,
+                1 if spot.byte(offset + 1) == Some(b'0') => Right::Zero,
+                1 | 2 => Right::Cents,
+                _ => Right::Point,
+            }
+        }
+        _ => Right::Free,
+    }
+}
+
+/// The letters and underscores that are written on to the number from the left.
+pub(crate) fn word_before<'s>(spot: &Spot<'s>) -> &'s str {
+    let before = spot.before();
+    let word: usize = before.chars().rev().take_while(|c| c.is_alphabetic() || *c == '_').map(char::len_utf8).sum();
+    &before[before.len() - word..]
 }
 
 /// Whether a number ends `offset` bytes after the spot: no letter, digit or decimals go on.
 pub(crate) fn ends_number(spot: &Spot<'_>, offset: usize) -> bool {
-    if spot.joined_at(offset) {
-        return false;
-    }
-    let goes_on = matches!(spot.byte(offset), Some(b'.' | b',' | b'-' | b'/' | b'%'));
-    !goes_on || !spot.byte(offset + 1).is_some_and(|b| b.is_ascii_digit())
+    // A colon ends it: `4410: 10`.
+    let right = right(spot, offset);
+    right == Right::Free || right == Right::Listed && spot.byte(offset) == Some(b':')
 }
 
 /// The check of ISO/IEC 7812 that a payment card's digits pass.

@@ -67,7 +67,8 @@ impl Detector for Passport {
             (0, 7..=9) => PLAIN_BYTES,
             _ => return None,
         };
-        if letters == 0 && joined_end(left) || left.ends_with('_') || !self.context.within(left, reach) {
+        let joined = joined_end(left) && !left.ends_with('_');
+        if letters == 0 && joined || !self.context.within(left, reach) {
             return None;
         }
         let why = "the shape of a passport number after a word that says passport";

@@ -102,9 +102,11 @@ impl Detector for Phone {
         let prefix = ["(+", "+(", "+", "("].into_iter().find(|prefix| before.ends_with(prefix)).unwrap_or("");
         let left = &before[..before.len() - prefix.len()];
         let mut last = left.bytes().rev();
-        let continues = matches!(last.next(), Some(b'.' | b',' | b'-' | b'/' | b':' | b'='))
+        // A comma before so many digits divides the fields of a table, not thousands.
+        let continues = matches!(last.next(), Some(b'.' | b'-' | b'/' | b':' | b'='))
             && last.next().is_some_and(|b| b.is_ascii_digit());
-        if joined_end(left) || continues {
+        let written_on = left.strip_suffix('_').is_some_and(|word| word.ends_with(char::is_alphabetic));
+        if joined_end(left) && !written_on || continues {
             return None;
         }
         let number = Number::read(spot, DIGITS_MAX, SEPARATORS)?;

@@ -170,11 +170,32 @@ pub(super) fn is_placeholder(text: &str, words: &aho_corasick::AhoCorasick) -> b
     // Repeats: `xxxxx`, `*****`, `00000`. Dashes frame a key, and `=` fills one up.
     const REPEAT_MIN: usize = 5;
     let bytes = text.as_bytes();
-    let repeats =
-        bytes.windows(REPEAT_MIN).any(|window| !b"-=".contains(&window[0]) && window.iter().all(|b| *b == window[0]));
-    // In a long random value, four letters make a word by chance.
+    if bytes.len() > 1 && bytes.iter().all(|b| *b == bytes[0]) {
+        return true;
+    }
+    // In a long random value, four letters make a word by chance, and zeros in Base64 are a row of `A`.
     let long = bytes.len() > 64;
+    let counts = |b: u8| !(b"-=".contains(&b) || long && b == b'A');
+    let repeats = bytes.windows(REPEAT_MIN).any(|window| counts(window[0]) && window.iter().all(|b| *b == window[0]));
     repeats || words.find_iter(text).any(|word| !long || word.len() > 5)
+}
+
+/// Whether a value says where the secret is rather than what it is.
+pub(super) fn refers(value: &str) -> bool {
+    let marks = ["${", "$(", "{{", "{", "<", "%(", "[", "(", "*", "@", "$env", "..."];
+    let variable = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    marks.iter().any(|mark| value.starts_with(mark))
+        || value.strip_prefix('$').is_some_and(variable)
+        || value.strip_prefix('%').is_some_and(|rest| rest == "s" || rest.strip_suffix('%').is_some_and(variable))
+        || value.contains("](")
+        || value.ends_with("(")
+        || value.ends_with("()")
+        || value.contains("['")
+        || value.contains("[\"")
+        || (value.contains('(') && value.ends_with(')'))
+        || value.contains("://")
 }
 
 /// The words of a list as an automaton for either case.

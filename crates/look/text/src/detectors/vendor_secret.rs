@@ -7,7 +7,7 @@ use std::ops::Range;
 use aho_corasick::AhoCorasick;
 use haris_domain::{DetectionKind, Rule};
 
-use super::secret_rules::{SecretRules, Shape, Vendor, entropy, is_placeholder, word_set};
+use super::secret_rules::{SecretRules, Shape, Vendor, entropy, is_placeholder, refers, word_set};
 use super::{Detector, Trigger};
 use crate::spot::{Found, Spot};
 
@@ -75,7 +75,8 @@ impl Detector for VendorSecret {
         }
         let rest = spot.slice(0, end);
         let secret = &rest[secret_part(vendor, rest)];
-        if entropy(secret) < vendor.entropy || is_placeholder(secret, &self.placeholders) {
+        let none = is_placeholder(secret, &self.placeholders) || vendor.userinfo && refers(secret);
+        if none || entropy(secret) < vendor.entropy {
             return None;
         }
         let start = -(lead.len() as isize);
@@ -90,8 +91,9 @@ fn secret_part(vendor: &Vendor, token: &str) -> Range<usize> {
     if !vendor.userinfo {
         return whole;
     }
-    let Some(at) = token.find('@') else { return whole };
-    // Behind `://user:`.
+    // A password may have an `@` of its own; the host has none. Behind `://user:`.
+    let authority = token[3..].find('/').map_or(token.len(), |slash| 3 + slash);
+    let Some(at) = token[..authority].rfind('@') else { return whole };
     let colon = token[3.min(at)..at].find(':').map_or(0, |colon| 3.min(at) + colon + 1);
     colon..at
 }

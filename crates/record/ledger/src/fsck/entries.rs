@@ -1,10 +1,11 @@
 //! One log's leaves, from the first to the last: rows against bundles against tiles, and the tree computed anew.
 
-use haris_domain::Log;
+use haris_domain::{EventId, Log};
 use haris_merkle::tile::{Entries, TILE_WIDTH, Tile};
 use haris_merkle::{Frontier, Hash, Peaks, VerifierKey, leaf_hash, tree};
 use haris_verify::{ANCHOR_KIND, Continuity, LeafView};
 
+use super::payloads::Committed;
 use super::tree::first_difference;
 use super::{FsckLog, PROBLEMS_MAX, Problem};
 use crate::{CheckpointRow, EventRow, LogTiles, ReadError};
@@ -28,6 +29,8 @@ pub(super) struct Packed {
 pub(super) struct Chunk {
     pub(super) packed: Vec<Packed>,
     pub(super) checkpoints: Vec<CheckpointRow>,
+    /// Checkpoints whose rows cannot be read, by size, and why.
+    pub(super) malformed: Vec<(u64, String)>,
 }
 
 /// A checkpoint of the traffic log, as entry `index` of the evidence log names it.
@@ -44,6 +47,10 @@ pub(super) struct LogCheck {
     pub(super) problems_not_listed: u64,
     /// Anchors that this log holds.
     pub(super) anchors_found: Vec<Anchored>,
+    /// Leaves that commit to payloads, since they were last taken from here.
+    pub(super) committed: Vec<Committed>,
+    /// Events that sealed erasures name, since they were last taken from here.
+    pub(super) erased: Vec<EventId>,
     pub(super) log: Log,
     pub(super) tiles: LogTiles,
     pub(super) origin: String,
@@ -74,6 +81,8 @@ impl LogCheck {
             problems: Vec::new(),
             problems_not_listed: 0,
             anchors_found: Vec::new(),
+            committed: Vec::new(),
+            erased: Vec::new(),
             log,
             tiles,
             origin: origin.to_owned(),
@@ -120,8 +129,8 @@ impl LogCheck {
             };
             let Ok(entries) = name.decode(&bundle) else { return Ok(index) };
             let Some(views) = agreeing(&entries, &tile, packed) else { return Ok(index) };
-            for ((at, hash), view) in (index..).zip(&tile).zip(&views) {
-                self.event(at, view);
+            for (((at, hash), view), entry) in (index..).zip(&tile).zip(&views).zip(&entries) {
+                self.event(at, view, entry);
                 self.grow(*hash, true)?;
                 let end = at + 1;
                 if let Ok(row) = chunk.checkpoints.binary_search_by_key(&end, |row| row.size) {
@@ -230,14 +239,14 @@ impl LogCheck {
         }
         // The bytes that the truth is the hash of.
         let bytes = if entry_hash.is_some() && entry_hash == truth { entry } else { row_bytes };
-        match bytes.map(LeafView::parse) {
+        match bytes.map(|bytes| (LeafView::parse(bytes), bytes)) {
             None => {}
-            Some(Err(error)) => self.problem(Some(index), "its bytes", error.to_string()),
-            Some(Ok(view)) => {
+            Some((Err(error), _)) => self.problem(Some(index), "its bytes", error.to_string()),
+            Some((Ok(view), bytes)) => {
                 if row.is_some_and(|row| row.id != view.id) {
                     self.problem(Some(index), "the id in its row", format!("the event is {}", view.id));
                 }
-                self.event(index, &view);
+                self.event(index, &view, bytes);
             }
         }
         self.grow(truth.or(tile.copied()).unwrap_or([0; 32]), is_sealed)
@@ -279,7 +288,14 @@ impl LogCheck {
         }
     }
 
-    fn event(&mut self, index: u64, view: &LeafView<'_>) {
+    fn event(&mut self, index: u64, view: &LeafView<'_>, bytes: &[u8]) {
+        if view.has_payloads() {
+            self.committed.push(Committed { index, bytes: bytes.to_vec() });
+        }
+        // One that is not sealed explains nothing yet: keys are destroyed afterwards.
+        if index < self.account.sealed {
+            self.erased.extend(super::erased_by(view));
+        }
         if let Some(continuity) = &mut self.continuity {
             continuity.push(index, view);
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 use haris_domain::Context;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
 
-use super::{Inspector, Outcome, SCHEMA, complain, show};
+use super::{Inspector, Outcome, SCHEMA, complain, encoding, show};
 
 /// A longer line is refused: one text of 16 MiB is a file, and memory is ours.
 const LINE_BYTES_MAX: usize = 16 << 20;
@@ -25,6 +25,14 @@ pub(super) fn run(
     out: &mut dyn Write,
     outcome: &mut Outcome,
 ) -> io::Result<()> {
+    let input = match encoding::lines(input) {
+        Ok(input) => input,
+        Err(error) => {
+            complain(&format!("could not read `{}`: {error}", path.display()));
+            outcome.unreadable = true;
+            return Ok(());
+        }
+    };
     let mut input = BufReader::with_capacity(64 * 1024, input);
     let mut line = Vec::new();
     for number in 1_u64.. {
@@ -37,9 +45,6 @@ pub(super) fn run(
                 break;
             }
         };
-        if number == 1 && line.starts_with(b"\xef\xbb\xbf") {
-            line.drain(..3);
-        }
         if fits && line.trim_ascii().is_empty() {
             continue;
         }

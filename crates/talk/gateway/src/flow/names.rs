@@ -133,7 +133,10 @@ impl Flow<'_> {
         found.append(&mut channel.detections);
         let found = joined::in_order(found);
         let begins = channel.begins;
-        let mut bad = Ok(());
+        let mut bad = match self.key {
+            Some(key) if key::is_piece(&channel.original[begins..], key) => Err(BadStream::Key),
+            _ => Ok(()),
+        };
         for detection in &found {
             let action = (self.decide)(detection);
             self.found.add(&channel.field, detection, action);

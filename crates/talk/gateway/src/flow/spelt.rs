@@ -29,7 +29,7 @@ pub(super) struct Spelt {
 impl Spelt {
     fn take(&mut self, text: &str, key: Option<&str>, pieces: &mut Vec<Piece>) -> Result<(), key::Leak> {
         let mut passed = String::with_capacity(text.len());
-        self.guard.push(text, key, &mut passed)?;
+        self.guard.push(text, key, 0, &mut passed)?;
         self.stream.push(&passed, pieces);
         Ok(())
     }

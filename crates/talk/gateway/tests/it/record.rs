@@ -81,8 +81,23 @@ async fn without_a_record_there_is_no_service() {
 async fn a_route_may_let_traffic_pass_unrecorded_and_it_is_counted() {
     let scene = Scene::with_route(json!({ "on_audit_failure": "dangerously_allow" }), says("ok")).await;
     scene.spool.close();
-    assert_eq!(scene.say("hi").await.status, 200);
-    assert_eq!(scene.counters.unaudited.load(Ordering::Relaxed), 2);
+    for answer in [scene.say("hi").await, scene.say(INJECTION).await] {
+        let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!((header("x-haris-event"), header("x-haris-recorded").as_deref()), (None, Some("no")));
+        assert!(header("x-haris-request").is_some() && !answer.body.contains("haris why"), "{}", answer.body);
+    }
+    assert_eq!(scene.counters.unaudited.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_refusal_without_an_event_has_an_id_that_the_log_knows() {
+    let scene = Scene::start(says("ok")).await;
+    scene.spool.close();
+    let answer = scene.say("hi").await;
+    let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!((answer.status, header("x-haris-event")), (503, None));
+    assert_eq!(header("x-haris-recorded").as_deref(), Some("no"));
+    assert!(header("x-haris-request").is_some_and(|id| id.len() > 20));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Doors and bounds: keys, models, sizes, times, places.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use haris_domain::Timestamp;
@@ -212,6 +213,35 @@ async fn slow_senders_are_let_go() {
     let _ = connection.read_to_string(&mut answer).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_timeout"), "{answer}");
     scene.idle().await;
+}
+
+#[tokio::test]
+async fn heads_that_are_too_long_are_refused_in_words_and_recorded() {
+    let scene = Scene::start(says("never")).await;
+    let head = |filler: &str| {
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {KEY}\r\ncontent-length: 2\r\n{filler}\r\n{{}}"
+        )
+    };
+    let many: String = (0..300).map(|number| format!("x-{number}: 1\r\n")).collect();
+    for filler in [format!("x-long: {}\r\n", "a".repeat(40 << 10)), many] {
+        let mut answer = String::new();
+        raw(&scene, head(&filler).as_bytes()).await.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("\"headers_too_large\""), "{answer}");
+        assert!(answer.contains("x-haris-event: "), "{answer}");
+    }
+    // Far beyond that the HTTP library answers by itself; the record has it all the same.
+    let mut connection = TcpStream::connect(scene.url.trim_start_matches("http://")).await.unwrap();
+    let filler = format!("x-long: {}\r\n", "a".repeat(1 << 20));
+    let _ = connection.write_all(head(&filler).as_bytes()).await;
+    let _ = connection.read_to_end(&mut Vec::new()).await;
+    drop(connection);
+    while scene.counters.connections.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let reasons: Vec<_> = scene.events().iter().map(|event| event.data["reason"].clone()).collect();
+    assert_eq!(reasons, ["headers-too-large"; 3]);
+    assert!(scene.heard().is_empty());
 }
 
 #[tokio::test]

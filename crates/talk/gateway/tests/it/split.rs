@@ -192,6 +192,7 @@ async fn annotations_of_several_events_stay_several_and_are_read_together() {
 /// Deltas that give the provider's key away to whoever puts them together.
 fn key_deltas() -> Vec<Vec<Value>> {
     let (a, b) = PROVIDER_KEY.split_at(12);
+    let (first, middle, last) = (&PROVIDER_KEY[..9], &PROVIDER_KEY[9..20], &PROVIDER_KEY[20..]);
     let escaped: String = PROVIDER_KEY.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
     let arguments = |text: &str| json!({ "tool_calls": [{ "index": 0, "id": "call_1", "function": { "name": "f", "arguments": text } }] });
     let by_char = |make: &dyn Fn(&str) -> Value, text: &str| text.chars().map(|c| make(&c.to_string())).collect();
@@ -212,6 +213,17 @@ fn key_deltas() -> Vec<Vec<Value>> {
         // One half in each of two fields.
         vec![json!({ "reasoning_content": a }), json!({ "content": b })],
         vec![json!({ "content": a }), json!({ "refusal": b })],
+        // The second half first, and thirds in every order, alone in their fields or behind other text.
+        vec![json!({ "content": b }), json!({ "reasoning_content": a })],
+        vec![json!({ "reasoning_content": first }), json!({ "content": middle }), json!({ "refusal": last })],
+        vec![json!({ "refusal": last }), json!({ "content": middle }), json!({ "reasoning_content": first })],
+        vec![json!({ "content": middle }), json!({ "refusal": last }), json!({ "reasoning_content": first })],
+        vec![
+            json!({ "content": "So: " }),
+            json!({ "reasoning_content": first }),
+            json!({ "content": middle }),
+            json!({ "refusal": last }),
+        ],
         // The tokens' list says it, the text does not.
         vec![
             json!({ "content": "hello" , "logprobs": [entry(a)] }),
@@ -240,6 +252,7 @@ async fn the_providers_key_does_not_reach_the_caller_in_parts() {
         let said: String = said.iter().map(|path| answer.streamed(0, path)).collect();
         assert!(!said.contains("sk-p") && !said.contains("0123") && !said.contains("u0073"), "{note}");
         assert!(!answer.body.contains("sk-provider"), "{note}");
+        assert!(!said.contains("r-01") && !said.contains("abcdef"), "{note}");
         assert_eq!(scene.event("gw.response.decided").data["outcome"], "upstream-error", "{note}");
     }
 }
