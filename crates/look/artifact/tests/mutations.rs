@@ -49,7 +49,9 @@ const ENDED: &[&str] = &[
 #[test]
 fn what_is_cut_is_never_clean() {
     for (name, bytes) in samples() {
-        let ended = ENDED.iter().any(|format| name.starts_with(&format!("{format}-")));
+        // Protocol 0 is letters: its beginning may be a text.
+        let letters = bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n'));
+        let ended = !letters && ENDED.iter().any(|format| name.starts_with(&format!("{format}-")));
         let step = (bytes.len() / 400).max(1);
         // Less than a header is a text, or nothing.
         for end in (16..bytes.len()).step_by(step) {

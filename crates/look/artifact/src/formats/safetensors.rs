@@ -88,7 +88,9 @@ impl Format for Safetensors {
         let tensors = ["\"dtype\"", "\"data_offsets\"", "\"__metadata__\""]
             .iter()
             .any(|word| part.head.windows(word.len()).any(|window| window == word.as_bytes()));
-        if begins && (fits || tensors) { Claim::Yes } else { Claim::No }
+        // Eight letters are no length: that is JSON, of which tensors may be a part.
+        let is_text = part.head.iter().take(8).all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r'));
+        if begins && (fits || tensors && !is_text) { Claim::Yes } else { Claim::No }
     }
 
     fn scan(&self, part: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
