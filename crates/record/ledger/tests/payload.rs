@@ -165,15 +165,15 @@ async fn erasing_by_event_and_by_date() {
         let erased = ledger.erase(request(EraseBy::Before(at(30))), &[], at(101)).await.unwrap();
         assert_eq!(erased.events, 2);
         assert_eq!(texts(&ledger, &all).await, ["Erased", "Erased", "MARKER-three about Fatima"]);
-        let late = ledger.erase(request(EraseBy::Before(at(1000))), &[], at(102)).await.unwrap();
+        let late = ledger.erase(request(EraseBy::Before(at(1000))), &[], at(1002)).await.unwrap();
         assert_eq!(late.events, 2, "reasons of erasures are not traffic");
         assert_eq!(text(&ledger, erased.records[0], "reason").await, "asked by the customer");
         let unknown = EventId::now(at(0));
-        let refused = ledger.erase(request(EraseBy::Event(unknown)), &[], at(103)).await;
+        let refused = ledger.erase(request(EraseBy::Event(unknown)), &[], at(1003)).await;
         assert!(matches!(refused, Err(EraseError::NoEvent { id }) if id == unknown));
         let mut prose = request(EraseBy::Before(at(1000)));
         prose.legal_basis = "because Fatima asked".into();
-        assert!(matches!(ledger.erase(prose, &[], at(104)).await, Err(EraseError::LegalBasis)));
+        assert!(matches!(ledger.erase(prose, &[], at(1004)).await, Err(EraseError::LegalBasis)));
         assert!(place.blobs().list("payloads").unwrap().len() <= 3, "packs without living payloads are gone");
     }
 }

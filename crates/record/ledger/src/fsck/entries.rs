@@ -157,6 +157,8 @@ impl LogCheck {
         let mut rows = rows.iter().peekable();
         let mut checkpoints = checkpoints.iter().filter(|row| row.size > from).peekable();
         let mut index = from;
+        // Entries of which nothing is there, since this one: a forged counter makes thousands.
+        let mut gone: Option<u64> = None;
         while index < to {
             let sealed = Entries::covering(index, self.account.sealed);
             let stored = match sealed {
@@ -169,7 +171,14 @@ impl LogCheck {
                 let at = usize::try_from(index % u64::from(TILE_WIDTH)).expect("below 256");
                 let row = rows.next_if(|row| row.index == index);
                 let entry = entries.as_ref().and_then(|entries| entries.get(at)).copied();
-                self.entry(index, row, entry, stored.hashes.get(at))?;
+                let hash = stored.hashes.get(at);
+                if row.is_none() && entry.is_none() && hash.is_none() {
+                    gone.get_or_insert(index);
+                    self.grow([0; 32], sealed.is_some())?;
+                } else {
+                    self.rows_gone(gone.take(), index);
+                    self.entry(index, row, entry, hash)?;
+                }
                 while let Some(row) = checkpoints.next_if(|row| row.size == index + 1) {
                     self.checkpoint(row);
                 }
@@ -180,7 +189,14 @@ impl LogCheck {
             }
             index = end;
         }
+        self.rows_gone(gone, to);
         Ok(())
+    }
+
+    fn rows_gone(&mut self, first: Option<u64>, end: u64) {
+        let Some(first) = first else { return };
+        let all = if end - first > 1 { format!(", with all up to entry {}", end - 1) } else { String::new() };
+        self.problem(Some(first), "its row", format!("it is missing{all}"));
     }
 
     /// A bundle and its tile as they are stored. What is missing or malformed is named and left empty.
