@@ -15,7 +15,9 @@ const DOCUMENTS: &[&str] = &[
     "docs/trust.md",
     "docs/verify-by-hand.md",
     "docs/threat-model.md",
+    "docs/scan.md",
     "docs/recipes/add-a-detector.md",
+    "docs/recipes/add-a-format.md",
     "docs/recipes/add-a-protocol.md",
     "bench/README.md",
 ];

@@ -23,6 +23,7 @@ mod progress;
 mod reload;
 mod remote;
 mod room;
+mod scan;
 mod serve;
 mod settings;
 mod status;
@@ -57,6 +58,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Text on stdin or in files: what is in it, and the verdict.
     Inspect(inspect::InspectArgs),
+    /// Model files and folders: what is in them, and the verdict; nothing is executed.
+    Scan(scan::Arguments),
     /// Checks an evidence bundle, or a proof, offline.
     #[command(disable_help_flag = true)]
     Verify {
@@ -167,6 +170,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(arguments) => serve::run(arguments)?,
         Command::Inspect(arguments) => return Ok(inspect::run(&arguments)),
+        Command::Scan(arguments) => return scan::run(&arguments),
         Command::Verify { arguments } => return Ok(verify(arguments)),
         Command::Status(arguments) => return status::run(arguments),
         Command::Alerts(arguments) => return alerts::run(arguments),
