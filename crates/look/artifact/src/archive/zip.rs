@@ -136,7 +136,7 @@ fn look_between(source: &Source, covered: &[(u64, u64)], budget: &Budget, views:
             if local.flags & entry::DESCRIPTOR != 0 && size == 0 {
                 // The length is only known once it is unpacked, or where the next member begins.
                 let next = next_local(source, data, to, budget)?.unwrap_or(to);
-                size = next - data;
+                size = next.saturating_sub(data);
             }
             budget.members(1)?;
             views.unlisted.push(Entry { packed: size.min(source.len() - data.min(source.len())), ..local });
