@@ -5,7 +5,8 @@
 Run by hand, never by the build. Sources are read and never imported. A function is a gadget when one of its parameters
 reaches, through assignments and expressions, an argument of a known sink (`exec`, `os.system`, `pickle.load`,
 `importlib.import_module`, ...), or of another gadget at most two calls away from one. A row is
-`path<TAB>kind<TAB>the release, and what it hands the argument to`. Paths in `constructors.tsv` stay constructors.
+`path<TAB>kind<TAB>the release, and what it hands the argument to`. Paths in `constructors.tsv` stay constructors, and
+what `dangerous.tsv` covers needs no row.
 """
 
 import ast
@@ -217,12 +218,14 @@ def main(output, *folders):
                     found += [(function, kind, through, origins) for kind, through in kinds.items()]
         for function, kind, through, origins in found:
             function.reached.setdefault(kind, (set(), through))[0].update(origins)
-    known = {row.split("\t")[0] for row in (HERE / "constructors.tsv").read_text().splitlines()}
+    paths = lambda table: {row.split("\t")[0] for row in (HERE / table).read_text().splitlines() if row[:1] != "#"}
+    known, dangers = paths("constructors.tsv"), paths("dangerous.tsv")
+    trees = tuple(path[:-1] for path in dangers if path.endswith(".*"))
     rows = []
     for path, function in sorted(functions.items()):
         kind = next((kind for kind in KINDS if kind in function.reached), None)
         path = path.removesuffix(".__init__") if path.count(".") > 1 else path
-        if kind is None or path in known or path.startswith(NO_WAY_THROUGH):
+        if kind is None or path in known or path in dangers or path.startswith((*NO_WAY_THROUGH, *trees)):
             continue
         rows.append(f"{path}\t{kind}\t{origin[function.path]}, hands it to {function.reached[kind][1]}")
     head = "# path, kind, and the release with what it hands its argument to; by gadgets.py"

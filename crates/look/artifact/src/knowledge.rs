@@ -2,8 +2,8 @@
 //! packages the rest belongs to.
 //!
 //! The tables are data under `rules/callables/`. Constructors are harvested from genuine dumps of
-//! pinned framework releases by `harvest.py` beside them; each row names its origin. What is in no
-//! table is unknown, and never silently clean.
+//! pinned framework releases by `harvest.py` beside them, gadgets are found in their sources by
+//! `gadgets.py`; each row names its origin. What is in no table is unknown, and never silently clean.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
