@@ -18,6 +18,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 pub struct Haris {
     dir: tempfile::TempDir,
     child: Option<Child>,
+    /// The binary that is started.
+    program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     starts: u32,
@@ -69,7 +71,12 @@ impl Haris {
         fs::write(dir.path().join("haris.toml"), config).expect("a config file");
         let arguments =
             ["serve", "--config", "haris.toml", "--data", "data", "--keys", "keys"].map(str::to_owned).to_vec();
-        Self { dir, child: None, arguments, environment: Vec::new(), starts: 0 }
+        Self { dir, child: None, program: binary("haris"), arguments, environment: Vec::new(), starts: 0 }
+    }
+
+    /// From now on this binary is started and run.
+    pub fn swap_binary(&mut self, program: &Path) {
+        self.program = program.to_owned();
     }
 
     /// The same, with a variable in the environment of the server and of every command.
@@ -93,7 +100,8 @@ impl Haris {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let arguments =
             ["serve", "--data", "data", "--keys", "keys", "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
-        let mut haris = Self { dir, child: None, arguments, environment: Vec::new(), starts: 0 };
+        let program = binary("haris");
+        let mut haris = Self { dir, child: None, program, arguments, environment: Vec::new(), starts: 0 };
         haris.launch();
         haris
     }
@@ -111,8 +119,7 @@ impl Haris {
         let out = fs::File::create(self.dir.path().join(format!("stdout.{}", self.starts))).expect("a log file");
         let err = fs::File::create(self.dir.path().join(format!("stderr.{}", self.starts))).expect("a log file");
         let arguments = self.arguments.clone();
-        let child =
-            self.at_home(&binary("haris")).args(arguments).stdout(out).stderr(err).spawn().expect("haris starts");
+        let child = self.at_home(&self.program).args(arguments).stdout(out).stderr(err).spawn().expect("haris starts");
         self.child = Some(child);
         let begun = Instant::now();
         while !reached(self) {
@@ -211,7 +218,7 @@ impl Haris {
         let data = self.data().display().to_string();
         let keys = self.home().join("keys").display().to_string();
         let arguments = arguments.iter().map(|argument| argument.replace("{data}", &data).replace("{keys}", &keys));
-        self.at_home(&binary("haris")).args(arguments).stdin(Stdio::null()).output().expect("haris runs")
+        self.at_home(&self.program).args(arguments).stdin(Stdio::null()).output().expect("haris runs")
     }
 
     /// Runs a command of the administrator that must succeed, and returns what it prints.

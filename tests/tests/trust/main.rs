@@ -10,4 +10,5 @@ mod database;
 mod histories;
 mod receipts;
 mod support;
+mod upgrade;
 mod witnesses;

@@ -86,6 +86,17 @@ impl Ledger {
         self.of_process(&kind::PROCESS_STOPPED, counted(counters, now), now).await
     }
 
+    /// Whether the newest start of any process said that it stopped, or none ever started: whoever only looks learns that
+    /// a spool may hold more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stopped_cleanly(&self) -> Result<bool, ReadError> {
+        let row = sqlx::query("SELECT stopped FROM ledger_process ORDER BY leaf_index DESC LIMIT 1");
+        let row = row.fetch_optional(self.sql()).await?;
+        row.map_or(Ok(true), |row| Ok(row.try_get::<i64, _>("stopped")? != 0))
+    }
+
     async fn of_process(&self, kind: &'static EventKind, data: Value, now: Timestamp) -> Result<Appended, AppendError> {
         let appended = self.append(vec![(draft_of_process(kind, data, now), Vec::new())]).await?;
         Ok(appended.into_iter().next().expect("one draft was appended"))

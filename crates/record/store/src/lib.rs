@@ -13,6 +13,7 @@ mod engine;
 mod failure;
 mod folder;
 mod insert;
+mod kept;
 mod migrate;
 mod store;
 #[cfg(feature = "testing")]
@@ -23,6 +24,6 @@ pub use engine::Engine;
 pub use failure::{is_damage, is_no_room};
 pub use folder::Folder;
 pub use insert::{ROWS_PER_STATEMENT, Value, insert};
-pub use migrate::SCHEMA_VERSION;
+pub use migrate::{Migrated, SCHEMA_VERSION, Schema};
 pub use sqlx;
 pub use store::{OpenError, SCHEMA_LOCK, Store, StoreOptions, Tx};

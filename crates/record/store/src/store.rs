@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Connection as _, Executor, Row};
 
-use crate::{Blobs, Engine, Folder, ReadOnly, migrate};
+use crate::{Blobs, Engine, Folder, Migrated, ReadOnly, kept, migrate};
 
 /// A transaction that may write. Use it as `&mut **tx`.
 pub type Tx<'c> = sqlx::Transaction<'c, Any>;
@@ -60,6 +60,17 @@ pub enum OpenError {
         /// This binary's schema.
         known: i64,
     },
+    /// No copy could be kept of a database whose schema is about to change. Nothing was changed.
+    #[error(
+        "no copy of the database could be kept in `{copy}` before its schema changes; mend that (a copy takes as much \
+         room as the database), or make one your own way and run `haris db migrate --without-copy`"
+    )]
+    NotKept {
+        /// Where it was to be.
+        copy: String,
+        /// What the database or the system said.
+        source: sqlx::Error,
+    },
     /// The server is set up to lose what it acknowledged.
     #[error("PostgreSQL runs with `{setting}` = {value}: what it acknowledges may be lost; set it to on")]
     NotDurable {
@@ -79,6 +90,8 @@ struct Inner {
     readers: AnyPool,
     /// On PostgreSQL the same pool as `readers`.
     writers: AnyPool,
+    /// The file, on SQLite.
+    file: Option<PathBuf>,
     blobs: Arc<dyn Blobs>,
 }
 
@@ -98,11 +111,11 @@ const CONNECT_WAIT: Duration = Duration::from_secs(5);
 pub const SCHEMA_LOCK: i64 = 0x6861_7269_7301;
 
 impl Store {
-    /// Opens both, making and migrating what is not there yet.
+    /// Opens both, making and migrating what is not there yet. Of a database whose schema changes a copy is kept.
     ///
     /// # Errors
-    /// A URL of neither engine, files or databases that cannot be opened, a schema newer than this
-    /// binary, a PostgreSQL that would lose acknowledged commits.
+    /// A URL of neither engine, files or databases that cannot be opened, a schema newer than this binary, one of which
+    /// no copy can be kept, a PostgreSQL that would lose acknowledged commits.
     pub async fn open(options: StoreOptions) -> Result<Self, OpenError> {
         let blobs = Folder::open(&options.blobs).map_err(|source| io_error(&options.blobs, source))?;
         Self::open_with(&options.sql, Arc::new(blobs)).await
@@ -113,21 +126,23 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_with(sql: &str, blobs: Arc<dyn Blobs>) -> Result<Self, OpenError> {
-        sqlx::any::install_default_drivers();
-        let (engine, readers, writers) = if let Some(path) = sql.strip_prefix("sqlite:") {
-            let (readers, writers) = open_sqlite(Path::new(path)).await?;
-            (Engine::Sqlite, readers, writers)
-        } else if is_postgres(sql) {
-            let pool = open_postgres(sql).await?;
-            (Engine::Postgres, pool.clone(), pool)
-        } else {
-            return Err(no_engine(sql));
-        };
-        let store = Self(Arc::new(Inner { engine, readers, writers, blobs }));
-        let mut tx = store.begin_exclusive(SCHEMA_LOCK).await?;
-        migrate::run(&mut tx, engine).await?;
-        tx.commit().await?;
-        Ok(store)
+        let databases = Databases::open(sql).await?;
+        databases.migrate(true).await?;
+        let Databases { engine, readers, writers, file } = databases;
+        Ok(Self(Arc::new(Inner { engine, readers, writers, file, blobs })))
+    }
+
+    /// Brings a database's schema up to date, as opening does, and opens nothing else. Without `copying` no copy is kept of
+    /// what is changed.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn migrate(sql: &str, copying: bool) -> Result<Migrated, OpenError> {
+        let databases = Databases::open(sql).await?;
+        let migrated = databases.migrate(copying).await;
+        databases.readers.close().await;
+        databases.writers.close().await;
+        migrated
     }
 
     /// Opens what is there for reading alone: nothing is made, migrated, cleared or written, and a transaction that
@@ -158,7 +173,7 @@ impl Store {
             _ => {}
         }
         let blobs = Arc::new(ReadOnly(Folder::at(&options.blobs)));
-        Ok(Self(Arc::new(Inner { engine, writers: readers.clone(), readers, blobs })))
+        Ok(Self(Arc::new(Inner { engine, writers: readers.clone(), readers, file: None, blobs })))
     }
 
     /// Which database answers.
@@ -178,20 +193,7 @@ impl Store {
     /// # Errors
     /// When no connection can be had.
     pub async fn begin(&self) -> Result<Tx<'static>, sqlx::Error> {
-        match self.0.engine {
-            // A deferred transaction that reads first and then writes can fail with a stale
-            // snapshot; one that takes the lock at once cannot.
-            Engine::Sqlite => match self.0.writers.begin_with(BEGIN).await {
-                // A commit that failed on a full disk has ended the transaction in SQLite, and the rollback that
-                // follows fails: sqlx then counts a transaction for good that is none. The connection is given up.
-                Err(sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed) => {
-                    self.0.writers.acquire().await?.close().await?;
-                    self.0.writers.begin_with(BEGIN).await
-                }
-                begun => begun,
-            },
-            Engine::Postgres => self.0.writers.begin().await,
-        }
+        begin(self.0.engine, &self.0.writers).await
     }
 
     /// A transaction that holds a lock of the product's own until it ends, and waits for it: one of several processes on
@@ -200,11 +202,7 @@ impl Store {
     /// # Errors
     /// When no connection can be had.
     pub async fn begin_exclusive(&self, lock: i64) -> Result<Tx<'static>, sqlx::Error> {
-        let mut tx = self.begin().await?;
-        if self.0.engine == Engine::Postgres {
-            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *tx).await?;
-        }
-        Ok(tx)
+        begin_exclusive(self.0.engine, &self.0.writers, lock).await
     }
 
     /// The blobs.
@@ -216,12 +214,16 @@ impl Store {
     /// Makes deleted rows unreadable in the database's own files, as far as the engine can:
     /// SQLite overwrites them (secure_delete) and here empties its write-ahead log; PostgreSQL
     /// drops dead rows from the pages of `table`, while its write-ahead log ages by its own rules.
+    /// The copy that a migration kept goes: it holds them as well.
     ///
     /// # Errors
     /// When the database refuses, or readers keep the write-ahead log in use for seconds on end.
     pub async fn scrub(&self, table: &'static str) -> Result<(), sqlx::Error> {
         match self.0.engine {
             Engine::Sqlite => {
+                if let Some(file) = &self.0.file {
+                    kept::drop_files(file, None)?;
+                }
                 for _ in 0..50 {
                     let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.0.writers).await?;
                     // First column: 1 when a reader was in the way.
@@ -233,6 +235,9 @@ impl Store {
                 Err(sqlx::Error::Protocol("the write-ahead log stayed in use and could not be emptied".into()))
             }
             Engine::Postgres => {
+                let mut tx = self.begin_exclusive(SCHEMA_LOCK).await?;
+                kept::drop_schemas(&mut tx).await?;
+                tx.commit().await?;
                 let vacuum = sqlx::AssertSqlSafe(format!("VACUUM {table}"));
                 sqlx::raw_sql(vacuum).execute(&self.0.writers).await.map(|_| ())
             }
@@ -243,6 +248,74 @@ impl Store {
     pub async fn close(&self) {
         self.0.readers.close().await;
         self.0.writers.close().await;
+    }
+}
+
+async fn begin(engine: Engine, writers: &AnyPool) -> Result<Tx<'static>, sqlx::Error> {
+    match engine {
+        // A deferred transaction that reads first and then writes can fail with a stale
+        // snapshot; one that takes the lock at once cannot.
+        Engine::Sqlite => match writers.begin_with(BEGIN).await {
+            // A commit that failed on a full disk has ended the transaction in SQLite, and the rollback that
+            // follows fails: sqlx then counts a transaction for good that is none. The connection is given up.
+            Err(sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed) => {
+                writers.acquire().await?.close().await?;
+                writers.begin_with(BEGIN).await
+            }
+            begun => begun,
+        },
+        Engine::Postgres => writers.begin().await,
+    }
+}
+
+async fn begin_exclusive(engine: Engine, writers: &AnyPool, lock: i64) -> Result<Tx<'static>, sqlx::Error> {
+    let mut tx = begin(engine, writers).await?;
+    if engine == Engine::Postgres {
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *tx).await?;
+    }
+    Ok(tx)
+}
+
+/// Connections to a database whose schema may be an older one, or none.
+struct Databases {
+    engine: Engine,
+    readers: AnyPool,
+    writers: AnyPool,
+    file: Option<PathBuf>,
+}
+
+impl Databases {
+    async fn open(sql: &str) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        if let Some(path) = sql.strip_prefix("sqlite:") {
+            let (readers, writers) = open_sqlite(Path::new(path)).await?;
+            return Ok(Self { engine: Engine::Sqlite, readers, writers, file: Some(path.into()) });
+        }
+        if is_postgres(sql) {
+            let pool = open_postgres(sql).await?;
+            return Ok(Self { engine: Engine::Postgres, readers: pool.clone(), writers: pool, file: None });
+        }
+        Err(no_engine(sql))
+    }
+
+    async fn migrate(&self, copying: bool) -> Result<Migrated, OpenError> {
+        let mut copy = None;
+        // On SQLite the copy is a file of its own, and no transaction may be open while it is made. Whoever opens the
+        // database holds the lock of the data directory: nobody else writes meanwhile.
+        if let Some(file) = self.file.as_ref().filter(|_| copying) {
+            let found = {
+                let mut connection = self.writers.acquire().await?;
+                migrate::found(&mut connection, self.engine).await?
+            };
+            if migrate::holds_something(found) {
+                copy = Some(kept::copy_file(file, found, &self.writers).await?.display().to_string());
+            }
+        }
+        let mut tx = begin_exclusive(self.engine, &self.writers, SCHEMA_LOCK).await?;
+        let mut migrated = migrate::run(&mut tx, self.engine, copying).await?;
+        tx.commit().await?;
+        migrated.copy = migrated.copy.or(copy);
+        Ok(migrated)
     }
 }
 
@@ -275,16 +348,24 @@ async fn open_sqlite(path: &Path) -> Result<(AnyPool, AnyPool), OpenError> {
 
 /// A database without a write-ahead log is whole in its file, and is read without the files that SQLite would lay
 /// beside it; one that was not closed is read with its log, which stays as it is.
+pub(crate) fn reading_url(path: &Path) -> String {
+    let beside = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        std::fs::metadata(name).ok().map(|meta| meta.len())
+    };
+    // With both files there somebody may have it open, and write to the log at any moment.
+    let logged = beside("-wal").is_some_and(|bytes| bytes > 0 || beside("-shm").is_some());
+    let how = if logged { "mode=ro" } else { "mode=ro&immutable=true" };
+    format!("sqlite:{}?{how}", escape(&path.to_string_lossy()))
+}
+
 async fn open_sqlite_reading(path: &Path) -> Result<AnyPool, OpenError> {
     let metadata = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
     if metadata.len() == 0 {
         return Err(io_error(path, std::io::Error::new(std::io::ErrorKind::InvalidData, "it is empty")));
     }
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let logged = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
-    let how = if logged { "mode=ro" } else { "mode=ro&immutable=true" };
-    let url = format!("sqlite:{}?{how}", escape(&path.to_string_lossy()));
+    let url = reading_url(path);
     // As above: a pool would not say what is wrong with a damaged file.
     <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await?.close().await?;
     let readers = AnyPoolOptions::new().max_connections(SQLITE_READERS).idle_timeout(None).max_lifetime(None);
@@ -308,11 +389,11 @@ async fn sqlite_settings(connection: &mut sqlx::AnyConnection, reader: bool) -> 
     Ok(())
 }
 
-fn is_postgres(sql: &str) -> bool {
+pub(crate) fn is_postgres(sql: &str) -> bool {
     sql.starts_with("postgres://") || sql.starts_with("postgresql://")
 }
 
-fn no_engine(sql: &str) -> OpenError {
+pub(crate) fn no_engine(sql: &str) -> OpenError {
     OpenError::Url { given: sql.split(':').next().unwrap_or_default().chars().take(32).collect() }
 }
 
@@ -333,7 +414,7 @@ async fn open_postgres(url: &str) -> Result<AnyPool, OpenError> {
 }
 
 /// The URL's path is percent-decoded, and a `?` or `#` would end it.
-fn escape(path: &str) -> String {
+pub(crate) fn escape(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
 }
 

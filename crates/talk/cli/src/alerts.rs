@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use haris_operations::{AcknowledgeAlert, AcknowledgeInput, AlertAnswer, AlertsInput, ListAlerts};
 
 use crate::output::{self, Format};
-use crate::remote::{ask_any, block_on};
+use crate::remote::{ask_any, ask_looking, block_on};
 use crate::{Failure, Place};
 
 /// `haris alerts`.
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         None => {
             let List { all, place, format } = arguments.list;
-            let answer = block_on(ask_any::<ListAlerts>(&place, &AlertsInput { all }))?;
+            let answer = block_on(ask_looking::<ListAlerts>(&place, &AlertsInput { all }))?;
             if Format::or_by_terminal(format) == Format::Json {
                 output::json(&answer)?;
             } else if answer.alerts.is_empty() {

@@ -4,7 +4,7 @@ use haris_operations::{AddCaller, AddCallerInput, CallerAnswer, ListCallers, Rev
 use serde_json::Value;
 
 use crate::output::{self, Format};
-use crate::remote::{ask_any, block_on};
+use crate::remote::{ask_any, ask_looking, block_on};
 use crate::{Failure, Place};
 
 /// `haris callers`.
@@ -72,7 +72,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             output::line(&added.key)
         }
         Command::List { place, format } => {
-            let answer = block_on(ask_any::<ListCallers>(&place, &Value::Null))?;
+            let answer = block_on(ask_looking::<ListCallers>(&place, &Value::Null))?;
             if Format::or_by_terminal(format) == Format::Json {
                 return output::json(&answer);
             }

@@ -6,7 +6,7 @@ use haris_operations::{DiskAnswer, RecoverDisk, ShowStatus};
 use serde_json::{Value, json};
 
 use crate::output::{self, Format};
-use crate::remote::{ask_any, block_on};
+use crate::remote::{ask_any, ask_looking, block_on};
 use crate::{Failure, Place};
 
 /// `haris disk`.
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             (answer.disk, answer.next, value, how.format)
         }
         None => {
-            let status = block_on(ask_any::<ShowStatus>(&arguments.how.place, &Value::Null))?;
+            let status = block_on(ask_looking::<ShowStatus>(&arguments.how.place, &Value::Null))?;
             let value = json!({ "schema": "haris.disk/1", "disk": status.disk });
             (status.disk, None, value, arguments.how.format)
         }

@@ -105,7 +105,9 @@ async fn show(
     id: String,
     reason: Option<String>,
 ) -> Result<(EventAnswer, Option<RevealAnswer>), Failure> {
-    let office = Office::any(place).await?;
+    // Whoever sees a text is on record; whoever only asks of an event changes nothing.
+    let office = if reason.is_some() { Office::any(place).await? } else { Office::looking(place).await? };
+    office.say_what_waits().await;
     let work = async {
         let event = office.ask::<ShowEvent>(&ShowInput { id: id.clone() }).await?;
         let texts = match reason {
@@ -121,7 +123,8 @@ async fn show(
 
 async fn list(list: List) -> Result<(), Failure> {
     let format = Format::or_by_terminal(list.format);
-    let office = if list.follow { Office::server(&list.place).await? } else { Office::any(&list.place).await? };
+    let office = if list.follow { Office::server(&list.place).await? } else { Office::looking(&list.place).await? };
+    office.say_what_waits().await;
     let limit = list.limit.and_then(|limit| usize::try_from(limit).ok());
     let mut input = EventsInput { filter: list.filter, limit, before: list.before, ..EventsInput::default() };
     let first = office.ask::<ListEvents>(&input).await;

@@ -290,9 +290,20 @@ impl Home {
         }
     }
 
-    /// Ships what is left, says goodbye and seals.
+    /// Ships what is left, says goodbye and seals. Without room for that the process stops all the same, with exit code 1:
+    /// what was acknowledged is durable in the spool, and the next start takes it in and says that this one ended unclean.
     pub(crate) async fn close(self, counters: ProcessCounters) -> Result<(), Failure> {
-        let failed = |error: &dyn std::error::Error| Failure::because("could not stop cleanly", error);
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            let failure = Failure::because("could not stop cleanly", error);
+            if !is_no_room(error) {
+                return failure;
+            }
+            let message = format!(
+                "{}. Everything acknowledged is durable in the spool; that this start stopped is not on record",
+                failure.message
+            );
+            Failure { message, code: 1 }
+        };
         let spool = self.spool.clone();
         // Closing waits for the disk.
         let _ = tokio::task::spawn_blocking(move || spool.close()).await;
@@ -330,6 +341,8 @@ fn set_aside(reserve: &Reserve) {
 pub(crate) struct Sight {
     pub(crate) ledger: Ledger,
     folders: Folders,
+    /// To be seen, and not lent: nothing is changed.
+    reserve: Arc<Reserve>,
     /// Nobody else writes meanwhile. None where no process ever locked it.
     _lock: Option<File>,
 }
@@ -349,7 +362,8 @@ impl Sight {
         let ledger = Ledger::open_reading(store, Arc::new(keys)).await.map_err(|error| damaged("ledger", &error))?;
         // For their keys: nobody is asked for anything.
         let _ = witnessing.with(&ledger);
-        Ok(Self { ledger, folders, _lock: lock })
+        let reserve = Arc::new(Reserve::seen(&folders.data, config.reserve_bytes()));
+        Ok(Self { ledger, folders, reserve, _lock: lock })
     }
 
     /// What operations that only read work on.
@@ -362,8 +376,7 @@ impl Sight {
             anchors: None,
             data: self.folders.data.clone(),
             vitals: Arc::default(),
-            // None that could be given back: nothing is changed.
-            reserve: Arc::default(),
+            reserve: self.reserve.clone(),
             clock,
         }
     }
@@ -382,7 +395,7 @@ fn damaged(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
 const LOCK: &str = "lock";
 
 /// One process at a time: two that append to one log with one key would fork it.
-fn lock(data: &Path) -> Result<File, Failure> {
+pub(crate) fn lock(data: &Path) -> Result<File, Failure> {
     let path = data.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.map_err(|error| Failure::because(&format!("could not open {}", path.display()), &error))?;
@@ -435,7 +448,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&temporary, path)
 }
 
-fn binary_digest() -> Result<haris_domain::Digest, Failure> {
+pub(crate) fn binary_digest() -> Result<haris_domain::Digest, Failure> {
     let failed = |error: std::io::Error| Failure::because("could not read the running binary", &error);
     let mut file = File::open("/proc/self/exe").map_err(failed)?;
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::events::text;
 use crate::output::{self, Format};
-use crate::remote::{Office, ask_any, block_on};
+use crate::remote::{Office, ask_any, ask_looking, block_on};
 use crate::{Failure, Place};
 
 /// Where and how, for every command.
@@ -156,7 +156,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
             }
         }
         Command::Holds { common } => {
-            let answer = block_on(ask_any::<ListHolds>(&common.place, &Value::Null))?;
+            let answer = block_on(ask_looking::<ListHolds>(&common.place, &Value::Null))?;
             if json(&common) {
                 output::json(&answer)?;
             } else if answer.holds.is_empty() {

@@ -17,6 +17,7 @@ mod inspect;
 mod interrupted;
 mod ledger;
 mod metrics;
+mod migrate;
 mod newcomer;
 mod output;
 mod progress;
@@ -83,7 +84,7 @@ enum Command {
     /// Evidence, erasure, legal holds, and the ledger's check of itself.
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Upkeep of the tables that fold from the ledger.
+    /// Upkeep of the database: its schema, and the tables that fold from the ledger.
     #[command(subcommand)]
     Db(tables::Command),
     /// Cosigns checkpoints of other installations; runs apart from them.

@@ -1,6 +1,6 @@
 //! Carrying out an operation: by the running server, or here when none runs.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -84,6 +84,19 @@ impl Office {
             .map_err(|error| Failure::because("the server answers in another version", &error))
     }
 
+    /// Says on stderr what a look cannot see: a server that was killed leaves events in its spool, and only a start takes
+    /// them in.
+    pub(crate) async fn say_what_waits(&self) {
+        if let Self::Looking(sight, _) = self
+            && !sight.ledger.stopped_cleanly().await.unwrap_or(true)
+        {
+            let _ = writeln!(
+                anstream::stderr(),
+                "haris: the server did not stop cleanly: what its spool still holds is shown after the next start"
+            );
+        }
+    }
+
     fn waiting(&self, operation: &'static str) -> Waiting {
         match self {
             Self::Looking(sight, _) => {
@@ -113,6 +126,15 @@ impl Office {
     }
 }
 
+/// Asks for one operation that only reads: when no server runs, the installation is looked at, and left as it is.
+pub(crate) async fn ask_looking<O: Operation>(place: &Place, input: &O::Input) -> Result<O::Answer, Failure> {
+    let office = Office::looking(place).await?;
+    office.say_what_waits().await;
+    let answer = office.ask::<O>(input).await;
+    office.close().await?;
+    answer
+}
+
 /// Asks for one operation, and lets go again whatever came of it.
 pub(crate) async fn ask_any<O: Operation>(place: &Place, input: &O::Input) -> Result<O::Answer, Failure> {
     let office = Office::any(place).await?;
@@ -121,7 +143,7 @@ pub(crate) async fn ask_any<O: Operation>(place: &Place, input: &O::Input) -> Re
     answer
 }
 
-fn installed(folders: &Folders, there: bool) -> Result<(), Failure> {
+pub(crate) fn installed(folders: &Folders, there: bool) -> Result<(), Failure> {
     if there {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! `haris db`: upkeep of the tables that fold from the ledger.
+//! `haris db`: upkeep of the database: its schema, and the tables that fold from the ledger.
 
 use std::process::ExitCode;
 
@@ -7,11 +7,13 @@ use haris_operations::{RebuildInput, RebuildTables};
 use crate::events::text;
 use crate::output::{self, Format};
 use crate::remote::{ask_any, block_on};
-use crate::{Failure, Place};
+use crate::{Failure, Place, migrate};
 
 /// `haris db`.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// Brings the schema up to date, as a start does; keeps a copy of the database from before.
+    Migrate(migrate::Arguments),
     /// Folds every table anew from the sealed events.
     Rebuild {
         /// Compare with a fresh fold, and leave the tables as they are.
@@ -27,7 +29,10 @@ pub(crate) enum Command {
 
 /// Exit code 1 when tables differed from what the events say.
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
-    let Command::Rebuild { check, place, format } = command;
+    let (check, place, format) = match command {
+        Command::Migrate(arguments) => return migrate::run(&arguments),
+        Command::Rebuild { check, place, format } => (check, place, format),
+    };
     let answer = block_on(ask_any::<RebuildTables>(&place, &RebuildInput { check }))?;
     let differences = answer["differences"].as_array().map(Vec::as_slice).unwrap_or_default();
     if Format::or_by_terminal(format) == Format::Json {

@@ -30,6 +30,8 @@ const BESIDES_BYTES: u64 = 128 * MIB;
 pub struct Reserve {
     data: PathBuf,
     wanted: u64,
+    /// Whether it may only be looked at.
+    seen: bool,
     /// Held while the file changes.
     changing: Mutex<()>,
 }
@@ -40,7 +42,13 @@ impl Reserve {
     pub fn of(data: &Path, wanted: Option<u64>) -> Self {
         let total = rustix::fs::statvfs(data).map_or(0, |stat| stat.f_blocks.saturating_mul(stat.f_frsize));
         let wanted = wanted.unwrap_or_else(|| WANTED_BYTES.min(total / 16));
-        Self { data: data.to_owned(), wanted, changing: Mutex::new(()) }
+        Self { data: data.to_owned(), wanted, seen: false, changing: Mutex::new(()) }
+    }
+
+    /// The same for whoever leaves everything as it is: nothing is lent or set aside.
+    #[must_use]
+    pub fn seen(data: &Path, wanted: Option<u64>) -> Self {
+        Self { seen: true, ..Self::of(data, wanted) }
     }
 
     /// Bytes that are to be set aside.
@@ -67,7 +75,7 @@ impl Reserve {
     /// # Errors
     /// When the reserve cannot be looked at or cut. The command may go on all the same.
     pub fn lend(&self) -> io::Result<()> {
-        if self.wanted == 0 || self.free()? >= OPERATOR_BYTES {
+        if self.seen || self.wanted == 0 || self.free()? >= OPERATOR_BYTES {
             return Ok(());
         }
         let _changing = self.changing.lock();
@@ -87,8 +95,8 @@ impl Reserve {
     /// When the disk refuses.
     pub fn restore(&self) -> io::Result<bool> {
         let held = self.held_bytes();
-        if held >= self.wanted {
-            return Ok(true);
+        if self.seen || held >= self.wanted {
+            return Ok(held >= self.wanted);
         }
         if self.free()? < self.wanted - held + BESIDES_BYTES {
             return Ok(false);
