@@ -28,6 +28,7 @@ mod scan;
 mod serve;
 mod settings;
 mod status;
+mod support;
 mod tables;
 mod watching;
 mod why;
@@ -87,6 +88,8 @@ enum Command {
     /// Upkeep of the database: its schema, and the tables that fold from the ledger.
     #[command(subcommand)]
     Db(tables::Command),
+    /// How everything is, in one file that may leave the bank: no texts, no secrets, nobody's name.
+    SupportBundle(support::Arguments),
     /// Cosigns checkpoints of other installations; runs apart from them.
     Witness(witness::Arguments),
     /// Reading a configuration without starting anything.
@@ -182,6 +185,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Ledger(command) => return ledger::run(command),
         Command::Config(command) => return settings::run(command),
         Command::Db(command) => return tables::run(command),
+        Command::SupportBundle(arguments) => return support::run(&arguments),
         Command::Witness(arguments) => witness::run(arguments)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
