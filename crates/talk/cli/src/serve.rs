@@ -244,15 +244,11 @@ fn background(
     };
     let heartbeat = {
         let (ledger, guard) = (home.ledger.clone(), guard.clone());
-        let started = std::time::Instant::now();
+        // The same moment as for whoever else compares the clocks: two starting points would look like a step.
+        let started = home.started;
         every(HEARTBEAT, stopping.clone(), move || {
             let (ledger, status) = (ledger.clone(), guard.status());
-            let counters = haris_ledger::ProcessCounters {
-                monotonic_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-                received: status.requests + status.refused,
-                answered: status.requests.saturating_sub(status.in_flight),
-                refused: status.refused,
-            };
+            let counters = watching::counted(&status, started);
             async move {
                 if let Err(error) = ledger.heartbeat(counters, clock()).await {
                     tracing::error!(%error, "could not record a heartbeat");

@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 
 /// A wall clock that moves more than this against the monotonic one has been set, or runs at another speed.
 const CLOCK_STEP_MICROS: i64 = 1_000_000;
+/// A clock at another speed steps again and again. What follows a step in the same direction within a minute, or is as small
+/// as this and follows within a day, is that step going on: one alert tells of it, not one every few seconds.
+const CLOCK_DRIFT_MICROS: i64 = 60_000_000;
+const CLOCK_SAME_MICROS: u64 = 60_000_000;
+const CLOCK_DRIFT_WITHIN_MICROS: u64 = 86_400_000_000;
 /// Steps that are kept: each has its alert and shows in the ledger besides.
 const CLOCK_STEPS_MAX: usize = 16;
 /// Samples of free space: a day of them.
@@ -33,6 +38,8 @@ struct Inner {
     offset: Option<i64>,
     steps: VecDeque<ClockStep>,
     steps_seen: u64,
+    /// When the newest one was seen, or seen to go on, by the monotonic clock.
+    stepped_us: u64,
     disk: VecDeque<(u64, u64)>,
     delivery_error: Option<String>,
     config_error: Option<String>,
@@ -84,7 +91,7 @@ pub struct ClockStep {
     pub boot: String,
     /// Counts from 1 in that start.
     pub number: u64,
-    /// By how many microseconds; negative when it was set back.
+    /// By how many microseconds, all of it while it goes on; negative when it was set back.
     pub micros: i64,
     /// The wall clock afterwards.
     pub at: String,
@@ -100,9 +107,10 @@ impl Vitals {
         Self(Mutex::new(Inner { boot: boot.to_owned(), unclean_previous: unclean, ..Inner::default() }))
     }
 
-    /// Compares both clocks; gives a step when there was one since the last comparison.
+    /// Compares both clocks; gives a step when there was one since the last comparison, or the newest when it goes on.
     ///
-    /// A clock that runs at another speed shows the same way: what it gains or loses adds up until it is a step.
+    /// A clock that runs at another speed shows the same way: what it gains or loses adds up until it is a step, and that
+    /// one goes on.
     pub fn look_at_clock(&self, wall: Timestamp, monotonic_us: u64) -> Option<ClockStep> {
         let mut inner = self.0.lock();
         let offset = wall.micros().saturating_sub(i64::try_from(monotonic_us).unwrap_or(i64::MAX));
@@ -111,6 +119,16 @@ impl Vitals {
             return None;
         }
         inner.offset = Some(offset);
+        let since = monotonic_us.saturating_sub(std::mem::replace(&mut inner.stepped_us, monotonic_us));
+        let small = moved.saturating_abs() <= CLOCK_DRIFT_MICROS && since <= CLOCK_DRIFT_WITHIN_MICROS;
+        if let Some(newest) = inner.steps.back_mut()
+            && newest.micros.signum() == moved.signum()
+            && (small || since <= CLOCK_SAME_MICROS)
+        {
+            newest.micros = newest.micros.saturating_add(moved);
+            newest.at = wall.to_string();
+            return Some(newest.clone());
+        }
         inner.steps_seen += 1;
         let step =
             ClockStep { boot: inner.boot.clone(), number: inner.steps_seen, micros: moved, at: wall.to_string() };
@@ -242,11 +260,27 @@ mod tests {
         }
     }
 
+    /// One alert for each of them, however long they last.
+    #[test]
+    fn a_clock_that_stays_at_another_speed_is_one_step_that_goes_on() {
+        for speed in [1_001, 1_100, 5_000, 900] {
+            let vitals = Vitals::default();
+            for second in (0..200_000).step_by(5) {
+                let wall = Timestamp::from_micros(at(0).micros() + second * speed * 1_000);
+                let _ = vitals.look_at_clock(wall, mono(second));
+            }
+            let steps = vitals.answer().clock_steps;
+            let gained = 199_995 * (speed - 1_000) * 1_000;
+            assert_eq!(steps.len(), 1, "speed {speed}/1000: {steps:?}");
+            assert!((steps[0].micros - gained).abs() <= 21 * SECOND, "{gained}: {steps:?}");
+        }
+    }
+
     #[test]
     fn a_clock_that_is_set_without_end_fills_no_memory() {
         let vitals = Vitals::default();
         for second in 0..1_000 {
-            let _ = vitals.look_at_clock(at(second * 100), mono(second));
+            let _ = vitals.look_at_clock(at(second + second % 2 * 100), mono(second));
         }
         assert_eq!(vitals.answer().clock_steps.len(), CLOCK_STEPS_MAX);
         assert_eq!(vitals.answer().clock_steps.last().unwrap().number, 999);
