@@ -78,6 +78,11 @@ async fn no_prompt_leaves_and_no_answer_arrives_without_its_event() {
     let open: Vec<&str> = open.filter_map(|leaf| leaf["id"].as_str()).filter(|id| !answered.contains(id)).collect();
     assert!(open.is_empty(), "requests without an end: {open:?}");
     assert_whole(&haris);
+    println!(
+        "{crashes} kills: {} prompts reached the upstream, {} answers arrived whole, every event of theirs is in the ledger",
+        received.len(),
+        whole.len()
+    );
 }
 
 /// Asks until told to stop or until the server is gone.

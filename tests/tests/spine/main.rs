@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test's report")]
 
 mod admin;
+mod clock;
 mod configured;
 mod crash;
 mod drain;
@@ -10,12 +11,14 @@ mod first_run;
 mod full_disk;
 mod inspected;
 mod leaks;
+mod looking;
 mod metrics;
 mod orders;
 mod privacy;
 mod proof;
 mod refusals;
 mod reset;
+mod support_bundle;
 mod surroundings;
 mod unwritable;
 

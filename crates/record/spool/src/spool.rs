@@ -243,7 +243,10 @@ impl Core {
 
     pub(crate) fn state(&self) -> State {
         let desk = self.desk.lock();
-        let health = desk.refusing.clone().map_or(Health::Healthy, Health::Refusing);
+        // Without a segment to write to, the next event would be refused, though none has been yet.
+        let nowhere = desk.open_segment().is_none() && desk.spare().is_none();
+        let refused = desk.refusing.clone().or_else(|| desk.spare_trouble.clone().filter(|_| nowhere));
+        let health = refused.map_or(Health::Healthy, Health::Refusing);
         let unshipped = desk.segments.range(desk.released.segment..);
         let unshipped_bytes = unshipped.map(|(number, segment)| {
             let released = if *number == desk.released.segment { desk.released.offset } else { 0 };

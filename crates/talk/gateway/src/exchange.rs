@@ -36,6 +36,8 @@ const PARTS_WAITING_MAX: usize = 4;
 /// A request whose body is there and whose caller is known.
 pub(crate) struct Exchange {
     pub(crate) gateway: Arc<Gateway>,
+    /// As long as this is held, the gateway waits for it to end.
+    pub(crate) _open: tokio::sync::watch::Receiver<()>,
     pub(crate) protocol: &'static dyn Protocol,
     pub(crate) caller: Arc<Caller>,
     pub(crate) body: Vec<u8>,

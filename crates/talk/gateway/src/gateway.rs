@@ -54,8 +54,8 @@ pub(crate) struct Gateway {
     pub(crate) places: Arc<Places>,
     /// Turns true when open requests must end.
     pub(crate) stop: watch::Receiver<bool>,
-    /// Held by everything that is open; closed when nothing is.
-    _open: watch::Receiver<()>,
+    /// Everything that is open holds a receiver of it; closed when nothing is.
+    pub(crate) open: watch::Sender<()>,
     /// Hours since the start, as quotas count them.
     hour: AtomicU64,
     pub(crate) strangers: Strangers,
@@ -66,14 +66,14 @@ pub(crate) struct Gateway {
 pub(crate) struct NotRecorded;
 
 impl Gateway {
-    pub(crate) fn new(wiring: Wiring, stop: watch::Receiver<bool>, open: watch::Receiver<()>) -> Self {
+    pub(crate) fn new(wiring: Wiring, stop: watch::Receiver<bool>, open: watch::Sender<()>) -> Self {
         Self {
             memory: Memory::new(wiring.limits.buffered_bytes),
             places: Arc::default(),
             hour: AtomicU64::new(0),
             strangers: Strangers::new(),
             stop,
-            _open: open,
+            open,
             wiring,
         }
     }

@@ -53,10 +53,10 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(false);
     let (drain, draining) = watch::channel(false);
     // Every connection and every exchange holds a receiver; when all are gone, nothing is open.
-    let (open, open_here) = watch::channel(());
+    let open = watch::Sender::new(());
     let places = Arc::new(Semaphore::new(wiring.limits.connections));
     let drain_time = wiring.limits.drain;
-    let gateway = Arc::new(Gateway::new(wiring, stopped, open_here.clone()));
+    let gateway = Arc::new(Gateway::new(wiring, stopped, open.clone()));
     let door = Door { gateway: Arc::clone(&gateway), extra };
     let counting = tokio::spawn(count(Arc::clone(&gateway), draining.clone()));
     tokio::pin!(shutdown);
@@ -76,7 +76,7 @@ pub async fn serve(
                 }
             },
         };
-        let (door, draining, open) = (door.clone(), draining.clone(), open_here.clone());
+        let (door, draining, open) = (door.clone(), draining.clone(), open.subscribe());
         tokio::spawn(async move {
             Counters::add(&door.gateway.wiring.counters.connections);
             door.connection(stream, peer.ip(), draining).await;
@@ -86,17 +86,16 @@ pub async fn serve(
     }
     drop(listener);
     let _ = drain.send(true);
-    drop((door, open_here));
-    // Before the last holder goes: what was counted is recorded, also of this minute.
+    drop(door);
     let _ = counting.await;
-    gateway.record_left(u64::MAX).await;
-    drop(gateway);
     if tokio::time::timeout(drain_time, open.closed()).await.is_err() {
         tracing::warn!("requests are still open after the time to drain; they are interrupted");
         let _ = stop.send(true);
         // Each writes its last event; the spool answers or refuses at once, so this ends.
         let _ = tokio::time::timeout(drain_time, open.closed()).await;
     }
+    // What was counted is recorded, also of this minute and of the time to drain.
+    gateway.record_left(u64::MAX).await;
 }
 
 /// Once a minute, what is counted by minutes and hours.
@@ -293,6 +292,7 @@ impl Door {
         let recorded = Arc::new(OnceLock::new());
         let exchange = Exchange {
             gateway: Arc::clone(gateway),
+            _open: gateway.open.subscribe(),
             protocol,
             caller,
             body: bytes,

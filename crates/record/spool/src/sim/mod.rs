@@ -32,6 +32,7 @@ fn no_crash_loses_or_alters_what_was_acknowledged() {
     let count = std::env::var("HARIS_SPOOL_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(CRASHES);
     match crash(count, None) {
         Ok(seen) => {
+            println!("{seen:?}");
             // A simulator that never gets anywhere finds nothing either.
             assert_eq!(seen.syncs.len(), Sync::ALL.len(), "the histories reached only {:?}", seen.syncs);
             for (what, many) in [

@@ -164,6 +164,21 @@ fn trouble_ahead_is_a_warning_first() {
     assert!(spool.core.state().warning.is_some());
 }
 
+/// Whoever asks before the first event comes is told what that event would be.
+#[test]
+fn a_start_on_a_full_disk_refuses_from_the_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Faulty::default();
+    Stepped::open(dir.path(), SMALL, Arc::new(disk.clone())).append(3000).unwrap();
+    disk.0.free_bytes.store(1, Ordering::Relaxed);
+    let spool = Spool::open(dir.path(), name("after"), SMALL, Arc::new(disk.clone())).unwrap();
+    let said = refusal(&spool).expect("a start goes on in a fresh segment, and there is none");
+    assert_eq!(said.cause, Cause::Full);
+    assert_eq!(spool.append(draft(), Vec::new()).and_then(|durable| durable.wait()).unwrap_err().cause, Cause::Full);
+    disk.0.free_bytes.store(0, Ordering::Relaxed);
+    until("room", || refusal(&spool).is_none());
+}
+
 #[test]
 fn a_spool_that_nobody_empties_refuses_until_it_is_emptied() {
     let dir = tempfile::tempdir().unwrap();

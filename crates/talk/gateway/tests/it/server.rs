@@ -68,6 +68,35 @@ async fn a_flood_of_strangers_is_one_counted_event_for_each_source_and_minute() 
     assert_eq!(events[0].payloads[0].name, "peer");
 }
 
+/// Whoever was half-way through asking when the gateway was told to stop is still answered, and still counted.
+#[tokio::test]
+async fn a_stranger_who_is_refused_while_the_gateway_stops_is_counted() {
+    let scene = Scene::start(says("never")).await;
+    let url = format!("{}/v1/chat/completions", scene.url);
+    assert_eq!(scene.http.post(&url).body("{}").send().await.unwrap().status(), 401);
+    let mut late = Vec::new();
+    for _ in 0..3 {
+        late.push(raw(&scene, b"GET /v1/models HTTP/1.1\r\nhost: x\r\n").await);
+    }
+    // Accepted, and known to be waiting for the rest.
+    while scene.counters.connections.load(std::sync::atomic::Ordering::Relaxed) < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let stopping = tokio::spawn(scene.shut_down());
+    while TcpStream::connect(url.trim_start_matches("http://").split('/').next().unwrap()).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for connection in &mut late {
+        connection.write_all(b"\r\n").await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    }
+    let events = stopping.await.unwrap().events();
+    let stands_for = |event: &haris_domain::Event| 1 + event.data.get("suppressed").map_or(0, |n| n.as_u64().unwrap());
+    assert_eq!(events.iter().map(stands_for).sum::<u64>(), 4, "none is uncounted: {events:?}");
+}
+
 #[tokio::test]
 async fn a_caller_whose_bytes_are_used_up_waits_and_others_do_not() {
     let limits = Limits { caller_stored_bytes: 3_000, ..Limits::default() };
