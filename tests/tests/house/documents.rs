@@ -10,6 +10,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "CHANGELOG.md",
     "LICENSE",
+    "docs/install.md",
     "docs/operations.md",
     "docs/stores.md",
     "docs/trust.md",

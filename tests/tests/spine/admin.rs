@@ -52,3 +52,29 @@ fn commands_say_what_to_do_when_no_server_runs() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("haris serve"));
 }
+
+#[test]
+fn root_does_not_open_what_a_service_owns() {
+    let haris = haris_tests::Haris::prepare("listen = \"127.0.0.1:0\"\n");
+    std::fs::create_dir(haris.data()).unwrap();
+    // Only root can give a folder away, and only root is refused.
+    if std::os::unix::fs::chown(haris.data(), Some(65_534), None).is_err() {
+        return;
+    }
+    let output = haris.run(&["serve", "--data", "{data}", "--keys", "{keys}", "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run this as that user"));
+    assert_eq!(std::fs::read_dir(haris.data()).unwrap().count(), 0, "and nothing was written there");
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let haris = haris_tests::Haris::prepare("");
+    assert!(haris.run(&["manual", "man"]).status.success());
+    let page = |name: &str| std::fs::read_to_string(haris.home().join("man").join(name)).unwrap();
+    assert!(page("haris-ledger-export.1").contains("evidence bundle"));
+    assert!(page("haris-verify.1").contains("\\-\\-policy FILE"));
+    let refused = haris.run(&["manual", "haris.toml/man"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("haris.toml/man"));
+}

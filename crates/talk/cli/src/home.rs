@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -161,6 +161,7 @@ impl Home {
                 folders.keys.display()
             )));
         }
+        not_as_root_for_others(&folders.data)?;
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -328,6 +329,20 @@ impl Home {
         self.ledger.store().close().await;
         Ok(())
     }
+}
+
+/// Refuses root where the installation is a service's: what root writes there, the service could not read at its next start.
+pub(crate) fn not_as_root_for_others(data: &Path) -> Result<(), Failure> {
+    let Ok(metadata) = std::fs::metadata(data) else { return Ok(()) };
+    let owner = metadata.uid();
+    if owner == 0 || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} belongs to the user with the id {owner}, who could not read what root writes there: run this as that user \
+         (`runuser -u USER -- haris ...`), or start the server, which root may ask",
+        data.display()
+    )))
 }
 
 /// Gives back what a start on a full disk takes, or sets aside what is missing.

@@ -16,6 +16,8 @@ mod home;
 mod inspect;
 mod interrupted;
 mod ledger;
+mod manager;
+mod manual;
 mod metrics;
 mod migrate;
 mod newcomer;
@@ -99,6 +101,11 @@ enum Command {
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
+    },
+    /// Manual pages, one for each command.
+    Manual {
+        /// The folder that they are written to.
+        folder: PathBuf,
     },
 }
 
@@ -192,6 +199,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "haris", &mut script);
             anstream::stdout().write_all(&script)?;
         }
+        Command::Manual { folder } => manual::run(&folder)?,
     }
     Ok(ExitCode::SUCCESS)
 }

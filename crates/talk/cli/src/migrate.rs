@@ -7,7 +7,7 @@ use haris_store::{Migrated, OpenError, SCHEMA_VERSION, Schema, Store};
 use serde_json::json;
 
 use crate::config::Config;
-use crate::home::{Folders, lock};
+use crate::home::{Folders, lock, not_as_root_for_others};
 use crate::output::{self, Format};
 use crate::progress::Waiting;
 use crate::remote::{block_on, installed};
@@ -36,7 +36,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = Config::read(arguments.place.config.as_deref())?;
     let sql = config.sql(&folders.data)?;
     // Whoever only looks may do so while an older version serves.
-    let _lock = if arguments.check { None } else { Some(lock(&folders.data)?) };
+    let _lock = if arguments.check {
+        None
+    } else {
+        not_as_root_for_others(&folders.data)?;
+        Some(lock(&folders.data)?)
+    };
     let (schema, migrated) = block_on(async {
         let failed = |error: OpenError| Failure::because("storage", &error);
         let Some(schema) = Schema::of(&sql).await.map_err(failed)? else {

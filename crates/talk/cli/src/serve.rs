@@ -29,7 +29,7 @@ use crate::guard::{Guard, callers};
 use crate::home::{Folders, Home, clock, write_private};
 use crate::metrics::{self, Metrics};
 use crate::reload::Reload;
-use crate::{Failure, Place, door, newcomer, watching, why};
+use crate::{Failure, Place, door, manager, newcomer, watching, why};
 
 /// Due by the event format.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -199,6 +199,7 @@ async fn open_doors(
         }
         background.push(serve_metrics(listener, metrics.clone(), stopping.clone()));
     }
+    manager::ready();
     let metrics = Metrics { token: Some(token), ..metrics };
     let extra = public(context, guard.callers.clone(), home.spool.clone()).merge(metrics::router(metrics));
     haris_gateway::serve(listener, wiring, extra, stop_asked).await;
