@@ -148,16 +148,17 @@ async fn a_support_bundle_tells_how_everything_is_and_holds_no_text_no_secret_an
 }
 
 #[tokio::test]
-async fn a_log_is_read_from_a_pipe_as_well() {
+async fn a_log_comes_from_a_pipe_and_the_bundle_goes_into_one() {
     let mut haris = Haris::start_bare();
     haris.ask_to_stop();
     assert!(haris.wait().success());
     let mut command = Command::new(haris_tests::server::binary("haris"));
     command.current_dir(haris.home()).args(["support-bundle", "--data", "data", "--keys", "keys", "--log", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    command.args(["--output", "/dev/stdout"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(haris.output().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("not in it, and it says why: metrics"), "{output:?}");
-    let bundle: Value = serde_json::from_slice(&fs::read(haris.home().join("haris-support.json")).unwrap()).unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not in it, and it says why: metrics"), "{output:?}");
+    let bundle: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(!bundle["log"]["lines"].as_array().unwrap().is_empty(), "{bundle}");
 }

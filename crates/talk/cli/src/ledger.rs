@@ -1,8 +1,5 @@
 //! `haris ledger`: evidence, erasure, legal holds, and the ledger's check of itself.
 
-use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +12,7 @@ use serde_json::Value;
 use crate::events::text;
 use crate::output::{self, Format};
 use crate::remote::{Office, ask_any, ask_looking, block_on};
+use crate::target::Target;
 use crate::{Failure, Place};
 
 /// Where and how, for every command.
@@ -218,62 +216,6 @@ fn export(input: &ExportInput, output: &Path, common: &Common) -> Result<(), Fai
         output::line(&format!("{} payloads are not in it: they were erased", answer.payloads_erased))?;
     }
     output::line(&format!("check it: haris-verify {} --key VKEY (`haris status` shows the keys)", output.display()))
-}
-
-/// Where a bundle goes. A file appears under its name whole or not at all, and one that was there
-/// stays until then; a pipe or a device is written as it is.
-struct Target {
-    path: PathBuf,
-    file: File,
-    /// Where the bundle lies until it is whole.
-    unready: Option<PathBuf>,
-}
-
-impl Target {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::because(&format!("could not write {}", path.display()), &error);
-        let mut options = OpenOptions::new();
-        options.write(true);
-        let unready = match std::fs::metadata(path) {
-            Ok(there) if there.is_dir() => {
-                return Err(Failure::usage(format!("{} is a directory: name a file in it", path.display())));
-            }
-            Ok(there) if !there.is_file() => None,
-            _ => {
-                let name = path.file_name().ok_or_else(|| failed(ErrorKind::InvalidInput.into()))?;
-                // A bundle may hold opened payloads: its owner's alone, until they give it away.
-                options.create(true).truncate(true).mode(0o600);
-                Some(path.with_file_name(format!(".{}.unready", name.display())))
-            }
-        };
-        let file = options.open(unready.as_deref().unwrap_or(path)).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file, unready })
-    }
-
-    fn failed(&self, error: &std::io::Error) -> Failure {
-        Failure::because(&format!("could not write {}", self.path.display()), error)
-    }
-
-    fn fill(&mut self, bundle: &Path) -> Result<(), Failure> {
-        let copied = File::open(bundle).and_then(|mut made| std::io::copy(&mut made, &mut self.file));
-        copied.map_err(|error| self.failed(&error))?;
-        Ok(())
-    }
-
-    /// The bundle is whole: it gets its name.
-    fn keep(mut self) -> Result<(), Failure> {
-        let Some(unready) = self.unready.take() else { return Ok(()) };
-        let kept = self.file.sync_all().and_then(|()| std::fs::rename(&unready, &self.path));
-        kept.map_err(|error| self.failed(&error))
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        if let Some(unready) = &self.unready {
-            let _ = std::fs::remove_file(unready);
-        }
-    }
 }
 
 /// Exit code 1 when anything is not as it was written.

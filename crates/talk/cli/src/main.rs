@@ -32,6 +32,7 @@ mod settings;
 mod status;
 mod support;
 mod tables;
+mod target;
 mod watching;
 mod why;
 mod witness;

@@ -3,6 +3,7 @@
 //! It is JSON, so that whoever sends it can read it first. It works without a server as well, and on an installation that
 //! does not open: it changes nothing, and each part that cannot be had says why.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,9 +14,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::home::{Folders, binary_digest, clock, write_private};
+use crate::home::{Folders, binary_digest, clock};
 use crate::remote::{Office, block_on};
-use crate::{Failure, Place, output};
+use crate::target::Target;
+use crate::{Failure, Place};
 
 mod lines;
 mod machine;
@@ -48,7 +50,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let folders = Folders::of(&arguments.place)?;
     let config = Config::read(arguments.place.config.as_deref());
-    // Before anything that takes long: a file that cannot be read is found out now.
+    // Before anything that takes long: a file that cannot be written or read is found out now.
+    let mut target = Target::open(&arguments.output)?;
     let lines = arguments.log.as_deref().map(lines::newest).transpose()?;
     let (asked, schema, metrics) = block_on(async {
         Ok((asked(arguments, config.is_ok()).await, schema(&config, &folders).await, metrics(&folders).await))
@@ -69,13 +72,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     });
     let text = serde_json::to_string_pretty(&bundle).map_err(|error| Failure::because("output", &error))?;
     let text = without_places(text, &folders);
+    target.write(format!("{text}\n").as_bytes())?;
+    target.keep()?;
+    // On stderr: the bundle itself may go to standard output.
+    let mut said = anstream::stderr().lock();
     let name = arguments.output.display();
-    write_private(&arguments.output, &format!("{text}\n"))
-        .map_err(|error| Failure::because(&format!("could not write {name}"), &error))?;
-    output::line(&format!("{name} holds no texts, no secrets and nobody's name; read it before you send it"))?;
+    writeln!(said, "{name} holds no texts, no secrets and nobody's name; read it before you send it")?;
     let lacking = missing("", &bundle);
     if !lacking.is_empty() {
-        output::line(&format!("not in it, and it says why: {}", lacking.join(", ")))?;
+        writeln!(said, "not in it, and it says why: {}", lacking.join(", "))?;
     }
     Ok(ExitCode::from(u8::from(!lacking.is_empty())))
 }
