@@ -89,6 +89,12 @@ impl Actor {
         Self(format!("caller:{id}"))
     }
 
+    /// A person with an account.
+    #[must_use]
+    pub fn person(account: &str) -> Self {
+        Self(format!("person:{account}"))
+    }
+
     /// A part of Haris itself.
     #[must_use]
     pub fn service(name: &'static str) -> Self {

@@ -61,9 +61,24 @@ macro_rules! kinds {
 }
 
 kinds! {
+    ACCOUNT_CHANGED = "access.account.changed/1", Evidence, "an account's roles were set anew";
+    ACCOUNT_CLOSED = "access.account.closed/1", Evidence, "an account was closed for good: its sessions and tokens ended";
+    ACCOUNT_CREATED = "access.account.created/1", Evidence, "a person got an account: its id and roles; name as a payload";
+    CREDENTIAL_SET = "access.credential.set/1", Evidence, "an account's credentials were set: which, never what";
+    LOGIN_REFUSED = "access.login.refused/1", Evidence, "log-ins were refused: how many since the event before, and why";
+    PERSON_INVITED = "access.person.invited/1", Evidence, "a link was made by which an account's person sets its credentials, and from when it is good";
+    RECOVERY_USED = "access.recovery.used/1", Evidence, "a recovery code was used in place of a one-time code";
+    SESSION_ENDED = "access.session.ended/1", Evidence, "a session ended: by its person, by another, or by its age";
+    SESSION_OPENED = "access.session.opened/1", Evidence, "a person logged in";
+    TOKEN_ISSUED = "access.token.issued/1", Evidence, "a person made a token: its scopes and expiry";
+    TOKEN_REVOKED = "access.token.revoked/1", Evidence, "a token stopped being accepted";
     ALERT_ACKNOWLEDGED = "alert.condition.acknowledged/1", Evidence, "a person took notice of an alert; reason as a payload";
     ALERT_CLEARED = "alert.condition.cleared/1", Evidence, "what had raised an alert is no longer so";
     ALERT_RAISED = "alert.condition.raised/1", Evidence, "something needs a person: which alert, and about what";
+    APPROVAL_GIVEN = "approval.change.given/1", Evidence, "a second person agreed to the exact change, and it was carried out";
+    APPROVAL_REFUSED = "approval.change.refused/1", Evidence, "a change that waited for a second person was refused or withdrawn";
+    APPROVAL_REQUESTED = "approval.change.requested/1", Evidence, "a change waits for a second person: its digest and expiry; the exact change as a payload";
+    APPROVAL_VOIDED = "approval.change.voided/1", Evidence, "a change that waited can no longer be made as it was shown";
     BUNDLE_EXPORTED = "bundle.evidence.exported/1", Evidence, "an evidence bundle was made: range, filter, count, whether payloads were opened";
     CALLER_ISSUED = "caller.key.issued/1", Evidence, "a caller got a key: its id, allowed models, expiry; owner as a payload";
     CALLER_REVOKED = "caller.key.revoked/1", Evidence, "a caller's key stopped being accepted";

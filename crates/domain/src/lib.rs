@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod id;
 pub mod identifier;
 pub mod kind;
+pub mod operation;
 pub mod rule;
 pub mod time;
 
@@ -21,5 +22,6 @@ pub use event::{Draft, Event, Leaf, PayloadRef, SealedPayload, Source, Stored};
 pub use histogram::Histogram;
 pub use id::{Actor, EventId};
 pub use kind::{EventKind, Log};
+pub use operation::{Approval, OperationMeta};
 pub use rule::{Rule, RuleId, Severity};
 pub use time::Timestamp;

@@ -10,6 +10,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "CHANGELOG.md",
     "LICENSE",
+    "docs/console.md",
     "docs/install.md",
     "docs/operations.md",
     "docs/stores.md",

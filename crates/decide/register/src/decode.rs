@@ -14,3 +14,8 @@ pub(crate) fn integer(data: &Map<String, Value>, key: &str) -> Option<i64> {
 pub(crate) fn flag(data: &Map<String, Value>, key: &str) -> i64 {
     i64::from(data.get(key).and_then(Value::as_bool).unwrap_or(false))
 }
+
+pub(crate) fn texts(data: &Map<String, Value>, key: &str) -> Vec<String> {
+    let all = data.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    all.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
+}

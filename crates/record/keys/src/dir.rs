@@ -29,6 +29,7 @@ pub(crate) enum Use {
     LogMlDsa44,
     KeyEncryption,
     Receipt,
+    Access,
     WitnessEd25519,
     WitnessMlDsa44,
 }
@@ -43,6 +44,7 @@ impl Use {
             Self::LogMlDsa44 => "log-ml-dsa-44",
             Self::KeyEncryption => "key-encryption",
             Self::Receipt => "receipt",
+            Self::Access => "access",
             Self::WitnessEd25519 => "witness-ed25519",
             Self::WitnessMlDsa44 => "witness-ml-dsa-44",
         }
@@ -224,6 +226,18 @@ impl KeyDir {
 }
 
 /// Kept apart from the data keys' associated data, so that neither unwraps as the other.
+/// The secret from which the secrets of people's one-time codes are made; made where it is missing, and then nobody's
+/// authenticator fits any more.
+///
+/// # Errors
+/// When the file is open to others or malformed, or the operating system refuses.
+pub fn access_secret(dir: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    if !Use::Access.file(dir).exists() {
+        make(dir, &[Use::Access])?;
+    }
+    read(dir, Use::Access)
+}
+
 fn index_aad(month: &str) -> Vec<u8> {
     format!("index:{month}").into_bytes()
 }

@@ -16,7 +16,7 @@ mod signer;
 mod witness;
 
 pub use day::{DayKey, DayKeys};
-pub use dir::{KeyDir, KeyError};
+pub use dir::{KeyDir, KeyError, access_secret};
 pub use index::{IndexKey, search_term};
 pub use payload::{OpenError, OpenedPayload, commit_key, open_payload, seal_payload};
 pub use witness::{WitnessKeyError, witness_signers};

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_caller_credential", include_str!("../migrations/0002_caller_credential.sql")),
     ("0003_cosignature", include_str!("../migrations/0003_cosignature.sql")),
     ("0004_outbox", include_str!("../migrations/0004_outbox.sql")),
+    ("0005_access", include_str!("../migrations/0005_access.sql")),
 ];
 
 /// The schema that this binary writes. It refuses a database with a higher one.

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
-use haris_domain::Actor;
+use haris_access::Who;
 use haris_operations::{Context, RefusalCode, perform};
 use serde_json::Value;
 use tokio::net::UnixListener;
@@ -94,7 +94,7 @@ async fn operation(
     let Some(uid) = peer.uid else {
         return (StatusCode::FORBIDDEN, "the kernel does not say who asks").into_response();
     };
-    match perform(&context, &Actor::local(uid), &name, input).await {
+    match perform(&context, &Who::host(uid), &name, input).await {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => (status(refusal.code), Json(refusal)).into_response(),
     }
@@ -107,6 +107,7 @@ pub(crate) fn status(code: RefusalCode) -> StatusCode {
         RefusalCode::NotFound => StatusCode::NOT_FOUND,
         RefusalCode::Conflict => StatusCode::CONFLICT,
         RefusalCode::Forbidden => StatusCode::FORBIDDEN,
+        RefusalCode::Waiting => StatusCode::ACCEPTED,
         RefusalCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use haris_access::Access;
 use haris_domain::{Log, Timestamp};
 use haris_keys::KeyDir;
 use haris_ledger::{Ledger, Options, PreviousBoot, ProcessCounters, ProcessStart, Projection};
 use haris_operations::{Context, Reserve, Vitals};
-use haris_register::{Alerts, Callers, Interactions};
+use haris_register::{Accounts, Alerts, Approvals, Callers, Interactions, Tokens, Traffic};
 use haris_spool::{RealDisk, SourceName, Spool};
 use haris_store::{Store, StoreOptions, is_damage, is_no_room};
 use haris_witnessing::{Anchors, Cosigners};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::room::Later;
@@ -124,6 +126,8 @@ fn within(inner: &Path, outer: &Path) -> bool {
 pub(crate) struct Home {
     pub(crate) folders: Folders,
     pub(crate) ledger: Ledger,
+    pub(crate) access: Access,
+    approving: Arc<tokio::sync::Mutex<()>>,
     pub(crate) spool: Spool,
     pub(crate) spool_name: String,
     pub(crate) boot: String,
@@ -172,6 +176,7 @@ impl Home {
         let reserve = Arc::new(Reserve::of(&folders.data, config.reserve_bytes()));
         set_aside(&reserve);
         let keys = KeyDir::open_or_create(&folders.keys).map_err(|error| Failure::because("keys", &error))?;
+        let access_key = haris_keys::access_secret(&folders.keys).map_err(|error| Failure::because("keys", &error))?;
         let witnessing = Witnessing::of(config)?;
         let sql = config.sql(&folders.data)?;
         let store = Store::open(StoreOptions { sql, blobs: folders.data.join("blobs") });
@@ -179,7 +184,15 @@ impl Home {
         let now = clock();
         let node = node(&folders.data)?;
         let boot = haris_domain::EventId::now(now).to_string();
-        let projections: Vec<Box<dyn Projection>> = vec![Box::new(Alerts), Box::new(Callers), Box::new(Interactions)];
+        let projections: Vec<Box<dyn Projection>> = vec![
+            Box::new(Accounts),
+            Box::new(Alerts),
+            Box::new(Approvals),
+            Box::new(Callers),
+            Box::new(Interactions),
+            Box::new(Tokens),
+            Box::new(Traffic),
+        ];
         let options = Options {
             store,
             keys: Arc::new(keys),
@@ -193,6 +206,7 @@ impl Home {
             let reserve = Arc::clone(&reserve);
             move || !reserve.is_short()
         });
+        let access = access(&ledger, access_key);
         let (cosigners, anchors) = witnessing.with(&ledger);
         if let Some(cosigners) = &cosigners {
             cosigners.compare().await.map_err(|why| Failure::usage(format!("{why}. {CONTRADICTED}")))?;
@@ -233,6 +247,8 @@ impl Home {
         Ok(Self {
             folders,
             ledger,
+            access,
+            approving: Arc::default(),
             spool,
             spool_name,
             boot,
@@ -270,6 +286,8 @@ impl Home {
     pub(crate) fn context(&self) -> Context {
         Context {
             ledger: self.ledger.clone(),
+            access: self.access.clone(),
+            approving: self.approving.clone(),
             spools: vec![(self.spool_name.clone(), self.spool.clone())],
             gateway: None,
             cosigners: self.cosigners.clone(),
@@ -385,6 +403,9 @@ impl Sight {
     pub(crate) fn context(&self) -> Context {
         Context {
             ledger: self.ledger.clone(),
+            // Nobody comes in here.
+            access: access(&self.ledger, Zeroizing::default()),
+            approving: Arc::default(),
             spools: Vec::new(),
             gateway: None,
             cosigners: None,
@@ -395,6 +416,17 @@ impl Sight {
             clock,
         }
     }
+}
+
+/// A session that nobody used for so long has ended.
+const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// A session has ended after a working day, used or not.
+const SESSION_MAX: Duration = Duration::from_secs(12 * 3_600);
+
+/// Who may do what here.
+fn access(ledger: &Ledger, key: Zeroizing<[u8; 32]>) -> Access {
+    let (session_idle, session_max) = (SESSION_IDLE, SESSION_MAX);
+    Access::new(haris_access::Options { ledger: ledger.clone(), key, clock, session_idle, session_max })
 }
 
 /// A database that is damaged is what was looked for, not a failure to look.

@@ -22,6 +22,7 @@ mod metrics;
 mod migrate;
 mod newcomer;
 mod output;
+mod people;
 mod progress;
 mod reload;
 mod remote;
@@ -83,6 +84,12 @@ enum Command {
     /// Applications that may use the gateway.
     #[command(subcommand)]
     Callers(callers::Command),
+    /// Who has an account, and the way back in for somebody who lost theirs.
+    #[command(subcommand)]
+    People(people::Command),
+    /// Changes that wait for a second person.
+    #[command(subcommand)]
+    Approvals(people::ApprovalsCommand),
     /// Room on the disk, and the way out when there is none.
     Disk(disk::Arguments),
     /// Evidence, erasure, legal holds, and the ledger's check of itself.
@@ -151,7 +158,7 @@ impl Failure {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let code = if refusal.code == RefusalCode::Conflict { 1 } else { 2 };
+        let code = if matches!(refusal.code, RefusalCode::Conflict | RefusalCode::Waiting) { 1 } else { 2 };
         Self { message: refusal.message, code }
     }
 }
@@ -189,6 +196,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Events(arguments) => events::run(arguments)?,
         Command::Why(arguments) => why::run(arguments)?,
         Command::Callers(command) => callers::run(command)?,
+        Command::People(command) => people::run(command)?,
+        Command::Approvals(command) => people::run_approvals(command)?,
         Command::Disk(arguments) => return disk::run(arguments),
         Command::Ledger(command) => return ledger::run(command),
         Command::Config(command) => return settings::run(command),

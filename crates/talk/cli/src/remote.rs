@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
-use haris_domain::Actor;
+use haris_access::Who;
 use haris_ledger::FsckProgress;
 use haris_operations::{Context, Operation, Refusal, perform};
 use http_body_util::{BodyExt as _, Full};
@@ -77,7 +77,7 @@ impl Office {
             Self::Server(folders) => post(&folders.socket(), O::META.name, &input).await?,
             Self::Here(_, context) | Self::Looking(_, context) => {
                 let uid = rustix::process::getuid().as_raw();
-                perform(context, &Actor::local(uid), O::META.name, input).await?
+                perform(context, &Who::host(uid), O::META.name, input).await?
             }
         };
         serde_json::from_value(answer)
@@ -189,7 +189,7 @@ async fn post(socket: &Path, operation: &str, input: &Value) -> Result<Value, Fa
     let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
     drop(sender);
     connection.abort();
-    if status.is_success() {
+    if status.is_success() && status != http::StatusCode::ACCEPTED {
         return serde_json::from_slice(&body).map_err(|error| failed(&error));
     }
     match serde_json::from_slice::<Refusal>(&body) {

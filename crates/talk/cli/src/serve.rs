@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use haris_console::Console;
 use haris_domain::{Actor, Draft, Log, kind};
 use haris_gateway::{Counters, InForce, Limits, Receipts, Wiring};
 use haris_operations::{Context, Gateway as _};
@@ -128,6 +129,8 @@ async fn open_doors(
     })?;
     let address = listener.local_addr().map_err(|error| Failure::because("could not listen", &error))?;
     let url = format!("http://{address}/v1");
+    // While nothing else is set up, the practice model's traffic is what there is to see.
+    let environment = if config.upstreams.is_empty() { "practice" } else { "production" };
     let metrics_listener = metrics_listener(&config).await?;
     let loaded = home.ledger.append_or_owe(policy_loaded(&rules)).await;
     loaded.map_err(|error| Failure::because("ledger", &error))?;
@@ -182,7 +185,16 @@ async fn open_doors(
     let mut background = background(home, &guard, unwritten, &stopping);
     let outbox = alert_sink.map(|(sink, repeat)| Outbox::new(home.ledger.store().clone(), sink, repeat));
     background.push(watching::spawn(home, context.clone(), outbox, stopping.clone()));
-    if let Err(failure) = announce(home, &url, &commands) {
+    let console_at = if address.ip().is_loopback() { Some(format!("http://{address}")) } else { None };
+    let first = match console_at {
+        Some(_) => home.access.first_link().await.map_err(|error| Failure::because("accounts", &error))?,
+        None => None,
+    };
+    let console_said = console_at.map(|at| match &first {
+        Some(link) => format!("{at}/join?link={}  (you are the first: good for half an hour, once)", **link),
+        None => at,
+    });
+    if let Err(failure) = announce(home, &url, console_said.as_deref(), &commands) {
         // The gateway serves whether or not somebody reads what it says of itself.
         tracing::warn!(why = failure.message, "could not say where the gateway is");
     }
@@ -201,7 +213,9 @@ async fn open_doors(
     }
     manager::ready();
     let metrics = Metrics { token: Some(token), ..metrics };
+    let console = Console { context: context.clone(), secure: false, environment };
     let extra = public(context, guard.callers.clone(), home.spool.clone()).merge(metrics::router(metrics));
+    let extra = extra.merge(haris_console::router(console));
     haris_gateway::serve(listener, wiring, extra, stop_asked).await;
     // No request is open any more: what runs beside may finish what it has and stop.
     for file in [home.folders.listen(), home.folders.metrics_listen()] {
@@ -212,6 +226,9 @@ async fn open_doors(
         let _ = task.await;
     }
     let _ = door.await;
+    if let Err(error) = home.access.record_refusals(true).await {
+        tracing::error!(%error, "could not record refused log-ins");
+    }
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Ok((read(&guard.counters.requests), read(&guard.counters.refused)))
 }
@@ -257,8 +274,19 @@ fn background(
             }
         })
     };
+    let refusals = {
+        let access = home.access.clone();
+        every(HEARTBEAT, stopping.clone(), move || {
+            let access = access.clone();
+            async move {
+                if let Err(error) = access.record_refusals(false).await {
+                    tracing::error!(%error, "could not record refused log-ins");
+                }
+            }
+        })
+    };
     let later = home.later(unwritten).map(|later| later.run(stopping.clone()));
-    [ship, seal, keys, heartbeat].into_iter().chain(later).collect()
+    [ship, seal, keys, heartbeat, refusals].into_iter().chain(later).collect()
 }
 
 fn every<F, T>(period: Duration, mut stop: watch::Receiver<bool>, mut step: F) -> tokio::task::JoinHandle<()>
@@ -355,9 +383,12 @@ pub(crate) fn policy_loaded(rules: &InForce) -> Draft {
 }
 
 /// Says where everything is, once it can be reached.
-fn announce(home: &Home, url: &str, commands: &str) -> Result<(), Failure> {
+fn announce(home: &Home, url: &str, console: Option<&str>, commands: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     writeln!(out, "gateway: {url}")?;
+    if let Some(console) = console {
+        writeln!(out, "console: {console}")?;
+    }
     writeln!(out, "data:    {}", absolute(&home.folders.data))?;
     writeln!(out, "keys:    {}", absolute(&home.folders.keys))?;
     if commands.is_empty() {

@@ -163,7 +163,9 @@ impl Door {
 
     async fn extra(&self, request: Request<Incoming>, peer: IpAddr) -> Response {
         let token = request.headers().get(header::AUTHORIZATION).cloned();
-        let request = request.map(axum::body::Body::new);
+        let mut request = request.map(axum::body::Body::new);
+        // Whoever answers may want to know from where it is asked.
+        request.extensions_mut().insert(peer);
         let response = self.extra.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let is_nobodys =
             response.status() == StatusCode::NOT_FOUND && !response.headers().contains_key(header::CONTENT_TYPE);

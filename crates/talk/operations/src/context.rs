@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use haris_access::Access;
 use haris_domain::{SealedPayload, Stored, Timestamp};
 use haris_ledger::Ledger;
 use haris_spool::Spool;
@@ -65,6 +66,10 @@ pub struct GatewayStatus {
 pub struct Context {
     /// The ledger.
     pub ledger: Ledger,
+    /// Who may do what.
+    pub access: Access,
+    /// Held while a change that waited is made, refused or withdrawn.
+    pub approving: Arc<tokio::sync::Mutex<()>>,
     /// Spools of this process, by the name they ship under.
     pub spools: Vec<(String, Spool)>,
     /// The gateway, where one runs in this process.

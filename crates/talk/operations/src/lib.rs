@@ -5,8 +5,10 @@
 //! approve, and the kinds of event it writes. One operation is one struct and one line in
 //! [`OPERATIONS`].
 
+mod account;
 mod alert_operations;
 mod alerts;
+mod approvals;
 mod callers;
 mod context;
 mod disk;
@@ -14,6 +16,7 @@ mod erasure;
 mod events;
 mod evidence;
 mod operation;
+mod people;
 mod refusal;
 mod reserve;
 mod status;
@@ -22,8 +25,16 @@ mod vitals;
 mod watch;
 mod why;
 
+pub use account::{
+    AccountAnswer, EndSession, Ended, IssueToken, IssueTokenInput, IssuedTokenAnswer, RevokeToken, SessionAnswer,
+    SessionInput, ShowAccount, TokenAnswer, TokenInput,
+};
 pub use alert_operations::{AcknowledgeAlert, AcknowledgeInput, Acknowledged, AlertsAnswer, AlertsInput, ListAlerts};
 pub use alerts::{ALERTS, Alert, AlertAnswer, Case, Holding, Lasts, holding};
+pub use approvals::{
+    ApprovalAnswer, ApprovalInput, ApprovalsAnswer, GiveApproval, GiveInput, GivenApproval, ListApprovals,
+    RefuseApproval, RefusedApproval, ShowApproval, ShownApproval, StandIn,
+};
 pub use callers::{
     AddCaller, AddCallerInput, AddedCaller, CallerAnswer, CallersAnswer, ListCallers, RevokeCaller, RevokeCallerInput,
     RevokedCaller,
@@ -38,7 +49,12 @@ pub use events::{
     EventAnswer, EventsAnswer, EventsInput, ListEvents, RevealAnswer, RevealEvent, RevealInput, ShowEvent, ShowInput,
 };
 pub use evidence::{CheckLedger, ExportAnswer, ExportEvidence, ExportInput, clear_outgoing};
-pub use operation::{Approval, Entry, OPERATIONS, Operation, OperationMeta, perform};
+pub use haris_domain::{Approval, OperationMeta};
+pub use operation::{Entry, OPERATIONS, Operation, perform};
+pub use people::{
+    AddPerson, AddPersonInput, ChangePerson, ChangePersonInput, ClosePerson, InvitationAnswer, InvitePerson,
+    ListPeople, PeopleAnswer, PersonAnswer, PersonChanged, PersonInput, RescuePerson,
+};
 pub use refusal::{Refusal, RefusalCode};
 pub use reserve::Reserve;
 pub use status::{DiskAnswer, LedgerAnswer, LogAnswer, ShowStatus, SpoolAnswer, StatusAnswer};

@@ -2,40 +2,19 @@
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use haris_domain::{Actor, Draft, EventKind, kind};
+use haris_access::Who;
+use haris_domain::{Actor, Approval, Draft, OperationMeta, kind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    AcknowledgeAlert, AddCaller, CheckLedger, Context, EraseEvents, ExportEvidence, LiftHold, ListAlerts, ListCallers,
-    ListEvents, ListHolds, PlaceHold, RebuildTables, RecoverDisk, Refusal, RefusalCode, RevealEvent, RevokeCaller,
-    ShowEvent, ShowStatus,
+    AcknowledgeAlert, AddCaller, AddPerson, ChangePerson, CheckLedger, ClosePerson, Context, EndSession, EraseEvents,
+    ExportEvidence, GiveApproval, InvitePerson, IssueToken, LiftHold, ListAlerts, ListApprovals, ListCallers,
+    ListEvents, ListHolds, ListPeople, PlaceHold, RebuildTables, RecoverDisk, Refusal, RefusalCode, RefuseApproval,
+    RescuePerson, RevealEvent, RevokeCaller, RevokeToken, ShowAccount, ShowApproval, ShowEvent, ShowStatus, StandIn,
+    approvals,
 };
-
-/// Who must agree before an operation is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Approval {
-    /// Nobody else.
-    None,
-    /// A second person, to the exact change, once there are persons.
-    SecondPerson,
-}
-
-/// What a door needs to know of an operation.
-#[derive(Debug)]
-pub struct OperationMeta {
-    /// Stable public name, `subject.verb`.
-    pub name: &'static str,
-    /// One line for a list.
-    pub tells: &'static str,
-    /// The permission it takes.
-    pub permission: &'static str,
-    /// Who else must agree.
-    pub approval: Approval,
-    /// Kinds of event it writes; none for one that only reads.
-    pub events: &'static [&'static EventKind],
-}
 
 /// One thing that can be asked of Haris.
 #[async_trait]
@@ -43,9 +22,18 @@ pub trait Operation: Send + Sync + 'static {
     /// What a door needs to know.
     const META: OperationMeta;
     /// What is asked.
-    type Input: DeserializeOwned + Serialize + Send;
+    type Input: DeserializeOwned + Serialize + Send + Sync;
     /// What is answered.
     type Answer: DeserializeOwned + Serialize + Send;
+
+    /// What it would change, as that is now: a second person agrees to a change from just this. Refuses what could not be
+    /// carried out in any case.
+    ///
+    /// # Errors
+    /// When it could not be carried out.
+    async fn before(_context: &Context, _input: &Self::Input) -> Result<Value, Refusal> {
+        Ok(Value::Null)
+    }
 
     /// Carries it out.
     ///
@@ -58,23 +46,44 @@ pub trait Operation: Send + Sync + 'static {
 pub struct Entry {
     /// What a door needs to know.
     pub meta: &'static OperationMeta,
-    run: for<'a> fn(&'a Context, &'a Actor, Value) -> BoxFuture<'a, Result<Value, Refusal>>,
+    pub(crate) before: for<'a> fn(&'a Context, Value) -> BoxFuture<'a, Result<Value, Refusal>>,
+    pub(crate) run: for<'a> fn(&'a Context, &'a Actor, Value) -> BoxFuture<'a, Result<Value, Refusal>>,
 }
 
 const fn entry<O: Operation>() -> Entry {
-    Entry { meta: &O::META, run: |context, actor, input| Box::pin(run_json::<O>(context, actor, input)) }
+    Entry {
+        meta: &O::META,
+        before: |context, input| Box::pin(before_json::<O>(context, input)),
+        run: |context, actor, input| Box::pin(run_json::<O>(context, actor, input)),
+    }
+}
+
+fn read<O: Operation>(input: Value) -> Result<O::Input, Refusal> {
+    serde_json::from_value(input).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+async fn before_json<O: Operation>(context: &Context, input: Value) -> Result<Value, Refusal> {
+    O::before(context, &read::<O>(input)?).await
 }
 
 async fn run_json<O: Operation>(context: &Context, actor: &Actor, input: Value) -> Result<Value, Refusal> {
-    let input = serde_json::from_value(input).map_err(|error| Refusal::invalid(error.to_string()))?;
-    let answer = O::run(context, actor, input).await?;
+    let answer = O::run(context, actor, read::<O>(input)?).await?;
     serde_json::to_value(answer).map_err(|error| Refusal::internal(&error))
 }
 
 /// All operations, in the order of their names.
 pub const OPERATIONS: &[Entry] = &[
+    entry::<EndSession>(),
+    entry::<IssueToken>(),
+    entry::<RevokeToken>(),
+    entry::<ShowAccount>(),
     entry::<AcknowledgeAlert>(),
     entry::<ListAlerts>(),
+    entry::<GiveApproval>(),
+    entry::<ListApprovals>(),
+    entry::<RefuseApproval>(),
+    entry::<ShowApproval>(),
+    entry::<StandIn>(),
     entry::<AddCaller>(),
     entry::<ListCallers>(),
     entry::<RevokeCaller>(),
@@ -88,16 +97,22 @@ pub const OPERATIONS: &[Entry] = &[
     entry::<PlaceHold>(),
     entry::<ListHolds>(),
     entry::<LiftHold>(),
+    entry::<AddPerson>(),
+    entry::<ChangePerson>(),
+    entry::<ClosePerson>(),
+    entry::<InvitePerson>(),
+    entry::<ListPeople>(),
+    entry::<RescuePerson>(),
     entry::<ShowStatus>(),
     entry::<RebuildTables>(),
 ];
 
-/// Carries out the operation of that name. One that would have changed something and was refused
-/// is recorded.
+/// Carries out the operation of that name, if `who` may, or puts it before a second person. What was refused and would
+/// have changed something, or reached further than whoever asked, is recorded.
 ///
 /// # Errors
 /// When there is no such operation, or it is not carried out.
-pub async fn perform(context: &Context, actor: &Actor, name: &str, input: Value) -> Result<Value, Refusal> {
+pub async fn perform(context: &Context, who: &Who, name: &str, input: Value) -> Result<Value, Refusal> {
     let Some(operation) = OPERATIONS.iter().find(|operation| operation.meta.name == name) else {
         return Err(Refusal::not_found(format!("there is no operation `{name}`")));
     };
@@ -105,17 +120,28 @@ pub async fn perform(context: &Context, actor: &Actor, name: &str, input: Value)
         // It may still succeed, and says itself what is in the way if not.
         tracing::error!(%error, "the reserve could not be given back");
     }
-    let answer = (operation.run)(context, actor, input).await;
+    let answer = allowed(context, who, operation, input).await;
     if let Err(refusal) = &answer
-        && !operation.meta.events.is_empty()
-        && matches!(refusal.code, RefusalCode::Conflict | RefusalCode::Forbidden)
+        && (refusal.code == RefusalCode::Forbidden
+            || refusal.code == RefusalCode::Conflict && !operation.meta.events.is_empty())
     {
-        let draft = Draft::new(&kind::OPERATION_REFUSED, context.now(), actor.clone())
+        let draft = Draft::new(&kind::OPERATION_REFUSED, context.now(), who.actor.clone())
             .with("operation", operation.meta.name)
             .with("code", serde_json::to_value(refusal.code).unwrap_or_default());
         context.ledger.append(vec![(draft, Vec::new())]).await?;
     }
     answer
+}
+
+async fn allowed(context: &Context, who: &Who, operation: &Entry, input: Value) -> Result<Value, Refusal> {
+    if let Err(reason) = context.access.may(who, operation.meta).await? {
+        return Err(Refusal::new(RefusalCode::Forbidden, reason.to_string()));
+    }
+    // Until there is an officer there are no two persons: whoever runs the host is alone responsible.
+    if operation.meta.approval == Approval::SecondPerson && context.access.founded().await? {
+        return Err(approvals::ask(context, &who.actor, operation, input).await?);
+    }
+    (operation.run)(context, &who.actor, input).await
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Why an operation was not carried out, in words for whoever asked.
 
+use haris_access::{AccessError, BadScopes, LogInError};
 use haris_ledger::{AppendError, EraseError, ReadError};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ pub enum RefusalCode {
     Conflict,
     /// The caller may not.
     Forbidden,
+    /// It waits for a second person.
+    Waiting,
     /// Not possible at this moment.
     Unavailable,
     /// Something is broken here.
@@ -91,5 +94,36 @@ impl From<EraseError> for Refusal {
             _ => RefusalCode::Internal,
         };
         Self::new(code, chain(&error))
+    }
+}
+
+impl From<AccessError> for Refusal {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::NoDayKey => Self::new(RefusalCode::Unavailable, error.to_string()),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<LogInError> for Refusal {
+    fn from(error: LogInError) -> Self {
+        match error {
+            LogInError::Access(error) => error.into(),
+            LogInError::Wrong => {
+                Self::new(RefusalCode::Forbidden, "the one-time code is not right, or was used already")
+            }
+            error @ LogInError::Wait { .. } => Self::new(RefusalCode::Unavailable, error.to_string()),
+        }
+    }
+}
+
+impl From<BadScopes> for Refusal {
+    fn from(error: BadScopes) -> Self {
+        match error {
+            BadScopes::Access(error) => error.into(),
+            error @ BadScopes::Beyond { .. } => Self::new(RefusalCode::Forbidden, error.to_string()),
+            error => Self::invalid(error.to_string()),
+        }
     }
 }

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
+use haris_access::{Access, Enrol, Totp, Who};
 use haris_domain::{Actor, Draft, EventId, Stored, Timestamp, kind};
 use haris_keys::KeyDir;
 use haris_ledger::{Ledger, Options};
 use haris_operations::{Context, Refusal, RefusalCode, perform};
-use haris_register::{Alerts, Callers, Interactions};
+use haris_register::{Accounts, Alerts, Approvals, Callers, Interactions, Tokens};
 use haris_spool::{RealDisk, SourceName, Spool};
 use haris_store::Engine;
 use haris_store::testing::Scratch;
@@ -16,16 +19,38 @@ use serde_json::{Value, json};
 
 pub(crate) const QID: &str = "28463400123";
 
-/// 2026-11-24T07:00:00Z: tests know no other time.
+static LATER_MICROS: AtomicI64 = AtomicI64::new(0);
+
+/// 2026-11-24T07:00:00Z, and what [`later`] adds.
 pub(crate) fn clock() -> Timestamp {
-    "2026-11-24T07:00:00Z".parse().unwrap()
+    let start: Timestamp = "2026-11-24T07:00:00Z".parse().unwrap();
+    start.plus_micros(LATER_MICROS.load(Ordering::SeqCst))
+}
+
+/// Moves the clock, of this test alone: each runs in a process of its own.
+pub(crate) fn later(seconds: i64) {
+    LATER_MICROS.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
 }
 
 pub(crate) struct Scene {
     pub(crate) scratch: Scratch,
     _keys: tempfile::TempDir,
     pub(crate) context: Context,
-    pub(crate) actor: Actor,
+    pub(crate) who: Who,
+}
+
+/// A person who came in, with their authenticator.
+pub(crate) struct Person {
+    pub(crate) account: String,
+    totp: Totp,
+}
+
+impl Person {
+    /// A code that was not used yet: time goes on.
+    pub(crate) fn code(&self) -> String {
+        later(60);
+        self.totp.code_at(clock())
+    }
 }
 
 impl Scene {
@@ -37,7 +62,14 @@ impl Scene {
             keys: Arc::new(KeyDir::open_or_create(&keys.path().join("keys")).unwrap()),
             node: node.clone(),
             boot: boot.clone(),
-            projections: vec![Box::new(Alerts), Box::new(Callers), Box::new(Interactions)],
+            projections: vec![
+                Box::new(Accounts),
+                Box::new(Alerts),
+                Box::new(Approvals),
+                Box::new(Callers),
+                Box::new(Interactions),
+                Box::new(Tokens),
+            ],
             origin: None,
         };
         let ledger = Ledger::open(options, clock()).await.unwrap();
@@ -45,8 +77,17 @@ impl Scene {
         let folder = scratch.path().join("spool");
         let spool =
             Spool::open(&folder, SourceName { node, boot }, haris_spool::Options::default(), Arc::new(RealDisk));
+        let access = Access::new(haris_access::Options {
+            ledger: ledger.clone(),
+            key: zeroize::Zeroizing::new([7; 32]),
+            clock,
+            session_idle: Duration::from_secs(1_800),
+            session_max: Duration::from_secs(43_200),
+        });
         let context = Context {
             ledger,
+            access,
+            approving: Arc::default(),
             spools: vec![("node1:spool".to_owned(), spool.unwrap())],
             gateway: None,
             cosigners: None,
@@ -56,12 +97,43 @@ impl Scene {
             reserve: Arc::default(),
             clock,
         };
-        Self { scratch, _keys: keys, context, actor: Actor::local(1000) }
+        Self { scratch, _keys: keys, context, who: Who::host(1000) }
     }
 
     /// Asks for an operation by name, as a door does.
     pub(crate) async fn ask(&self, operation: &str, input: Value) -> Result<Value, Refusal> {
-        perform(&self.context, &self.actor, operation, input).await
+        perform(&self.context, &self.who, operation, input).await
+    }
+
+    /// As a person asks in the console.
+    pub(crate) async fn ask_as(&self, account: &str, operation: &str, input: Value) -> Result<Value, Refusal> {
+        let who = self.context.access.person(account).await.unwrap().unwrap();
+        perform(&self.context, &who, operation, input).await
+    }
+
+    /// Comes in by a link.
+    pub(crate) async fn enrol(&self, link: &str, login: &str) -> Person {
+        let totp = self.context.access.totp_of_link(link);
+        let code = totp.code_at(clock());
+        let passphrase = "lantern orbit nine camels";
+        let chosen = Enrol { link, login, name: login, passphrase, code: &code };
+        Person { account: self.context.access.enrol(chosen).await.unwrap().account, totp }
+    }
+
+    /// The first officer.
+    pub(crate) async fn found(&self) -> Person {
+        let link = self.context.access.first_link().await.unwrap().unwrap();
+        self.enrol(&link, "officer").await
+    }
+
+    /// Somebody whose account the host's first days made: nobody's creature.
+    pub(crate) async fn person(&self, roles: &[&str]) -> Person {
+        let account = self.context.access.new_account();
+        let draft = Draft::new(&kind::ACCOUNT_CREATED, clock(), Actor::local(1000));
+        let draft = draft.with("account", account.clone()).with("roles", roles.to_vec());
+        self.context.ledger.append(vec![(draft, Vec::new())]).await.unwrap();
+        let link = self.context.access.invite(&account, Duration::ZERO).await.unwrap();
+        self.enrol(&link, &account).await
     }
 
     /// What it answers, where it must be carried out.
