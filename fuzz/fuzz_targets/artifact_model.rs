@@ -16,6 +16,13 @@ const FORMATS: &[&str] = &[
     "catboost",
     "xgboost-binary",
     "executable",
+    "hdf5",
+    "r-serialised",
+    "java-serialised",
+    "torch7",
+    "coreml",
+    "paddle",
+    "paddle-parameters",
 ];
 
 fuzz_target!(|input: &[u8]| haris_fuzz::scan(FORMATS, input));

@@ -5,12 +5,14 @@ Run by hand, once per environment, never by the build:
     python3 -m venv new && new/bin/pip install -r requirements-2026.txt
     new/bin/python harvest.py dump  constructors-2026.tsv
     new/bin/python harvest.py list  listing.tsv
-    python3 harvest.py merge constructors.tsv constructors-2026.tsv constructors-2023.tsv
+    new/bin/python harvest.py shipped constructors-shipped.tsv
+    python3 harvest.py merge constructors.tsv constructors-2026.tsv constructors-2023.tsv constructors-shipped.tsv
 
 `dump` fits or builds every model that it can, pickles it with each protocol and each pickler (pickle, joblib,
 cloudpickle, dill, torch.save), and reads the pickles back with a symbolic machine of its own to see which globals they
 call (`c`), instantiate (`n`) or only name (`g`). A row is `path<TAB>uses<TAB>origin`; the origin is the release whose
-dump it was seen in. `list` reads the releases' sources without importing them: classes and public functions that an
+dump it was seen in. `shipped` reads, in the same way and without loading them, the dumps that the packages ship to test
+themselves with: releases of the last fifteen years wrote those. `list` reads the releases' sources without importing them: classes and public functions that an
 object may refer to. A path that `dangerous.tsv` names is never listed.
 """
 
@@ -23,6 +25,7 @@ import pathlib
 import pickle
 import pickletools
 import sys
+import tempfile
 import warnings
 
 warnings.simplefilter("ignore")
@@ -852,6 +855,13 @@ class Chat(mlflow.pyfunc.ChatModel):
                     read(cloudpickle.dumps(thing, protocol=protocol), origin)
                 except Exception as error:
                     print("mlflow:", error, file=sys.stderr)
+        # What saving adds to the object: signatures and type hints.
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                mlflow.pyfunc.save_model(f"{folder}/model", python_model=scope[name]())
+                read(pathlib.Path(folder, "model", "python_model.pkl").read_bytes(), origin)
+            except Exception as error:
+                print("mlflow:", error, file=sys.stderr)
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -959,11 +969,65 @@ def list_(output: str) -> None:
     pathlib.Path(output).write_text("\n".join(lines) + "\n")
 
 
+SHIPPED_BYTES_MAX = 8 << 20
+
+
+def unpacked(data: bytes):
+    """The bytes, and what lies in them: compressed streams, archives of arrays, arrays of objects, joblib's old files."""
+    import bz2
+    import gzip
+    import lzma
+    import zipfile
+    import zlib
+
+    open_, seen = [data], 0
+    while open_ and seen < 200:
+        data = open_.pop()
+        seen += 1
+        yield data
+        if data.startswith(b"ZF0x"):
+            data = data[2:].split(b"x", 1)[1].lstrip(b"0123456789abcdef ")
+        for unpack in (gzip.decompress, zlib.decompress, bz2.decompress, lzma.decompress):
+            try:
+                open_.append(unpack(data))
+            except Exception:
+                pass
+        if data.startswith(b"PK"):
+            try:
+                with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                    open_.extend(archive.read(name) for name in archive.namelist())
+            except Exception:
+                pass
+        if data.startswith(b"\x93NUMPY") and b"O" in data[:128]:
+            open_.append(data[data.index(b"\n") + 1:])
+
+
+def shipped(output: str) -> None:
+    for package, distribution in (LISTED | {"joblib": "joblib"}).items():
+        spec = importlib.util.find_spec(package)
+        if not spec or not spec.submodule_search_locations:
+            continue
+        root = pathlib.Path(list(spec.submodule_search_locations)[0])
+        for path in sorted(root.rglob("*")):
+            if path.suffix in (".py", ".pyc", ".so", ".pyi", ".txt", ".h") or not path.is_file() or path.stat().st_size > SHIPPED_BYTES_MAX:
+                continue
+            for data in unpacked(path.read_bytes()):
+                if data[:1] in b"\x80(]}cld":
+                    try:
+                        read(data, f"test data of {release(distribution)}")
+                    except Exception:
+                        pass
+    roots = set(LISTED) | {"joblib"}
+    write(output, {path: ("".join(sorted(uses)), sorted(origins)[0]) for path, (uses, origins) in SEEN.items()
+                   if path.split(".")[0] in roots and path not in EXACT and path.rsplit(".", 1)[-1] not in DANGEROUS_LAST
+                   and "test" not in path and all(hop.isidentifier() for hop in path.split("."))})
+
+
 if __name__ == "__main__":
     import importlib.util
 
     command, *arguments = sys.argv[1:] or ["help"]
-    commands = {"dump": dump, "merge": merge, "list": list_}
+    commands = {"dump": dump, "merge": merge, "list": list_, "shipped": shipped}
     if command not in commands:
         sys.exit(__doc__)
     commands[command](*arguments)

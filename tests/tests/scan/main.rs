@@ -51,15 +51,17 @@ fn nothing_hostile_is_clean() {
     let folder = corpus("hostile");
     let out = scan(folder.path(), &["files", "--format", "json", "--timeout", "60"]);
     assert_eq!(out.status.code(), Some(1), "{}", String::from_utf8_lossy(&out.stderr));
-    let verdicts = verdicts(&report(&out));
-    assert!(verdicts.len() > 200);
-    for (name, verdict) in &verdicts {
-        let judged = ["bomb--", "unknown--", "stacked--hidden-tail", "opcodes--persid", "other--"];
-        match judged.iter().any(|prefix| name.starts_with(prefix)) {
-            true => assert_ne!(verdict, "clean", "{name}"),
-            false => assert_eq!(verdict, "blocked", "{name}"),
-        }
-    }
+    let report = report(&out);
+    let artifacts = report["artifacts"].as_array().unwrap();
+    assert!(artifacts.len() > 300);
+    // Said all at once: a change of the scanner moves many.
+    let wrong: Vec<String> = artifacts
+        .iter()
+        .map(|artifact| (artifact["path"].as_str().unwrap(), artifact["verdict"].as_str().unwrap()))
+        .filter(|(path, verdict)| if path.contains("judged/") { *verdict == "clean" } else { *verdict != "blocked" })
+        .map(|(path, verdict)| format!("{path}: {verdict}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -102,6 +102,12 @@ impl<'a> Context<'a> {
 }
 
 impl Finding {
+    /// Something that another engine found in a part of an artifact.
+    #[must_use]
+    pub fn new(face: &'static Face, location: Location, detail: &str) -> Self {
+        Self { face, location, detail: one_line(detail), explanation: None }
+    }
+
     /// That an artifact could not be read as a whole, said by whoever opens files.
     #[must_use]
     pub fn unreadable(why: &str) -> Self {

@@ -445,6 +445,8 @@ fn canonical(module: &str, name: &str) -> String {
         "commands" => "subprocess",
         "urllib2" => "urllib.request",
         "httplib" => "http.client",
+        // Python's own table of old names (`_compat_pickle`) writes `collections` so.
+        "UserDict" | "UserList" | "UserString" => "collections",
         other => other,
     };
     format!("{module}.{name}")

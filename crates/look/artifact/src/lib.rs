@@ -37,6 +37,7 @@ mod syntax;
 #[cfg(test)]
 mod testing;
 mod unread;
+mod weights;
 
 pub use budget::{Budget, Limit, Limits};
 pub use context::Context;

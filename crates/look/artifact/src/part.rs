@@ -138,6 +138,11 @@ pub trait Members: Send + Sync {
     /// All members, sorted by name.
     fn list(&self) -> &[Member];
 
+    /// Whether it is a folder of the file system rather than an archive.
+    fn on_disk(&self) -> bool {
+        false
+    }
+
     /// Opens a member by its exact name.
     ///
     /// # Errors

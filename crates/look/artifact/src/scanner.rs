@@ -175,7 +175,12 @@ impl<'a> Walk<'a> {
         let whole = top || part.kind == Kind::Content && part.location.depth() <= self.wrappers;
         let takers = takers(&part);
         if takers.is_empty() {
-            if whole {
+            if whole && part.source.is_empty() {
+                // Nothing is in it that a loader could read.
+                if top {
+                    self.scan.format = "empty";
+                }
+            } else if whole {
                 self.record(Finding {
                     face: &rules::UNRECOGNISED,
                     location: part.location.clone(),
@@ -254,8 +259,12 @@ impl<'a> Walk<'a> {
         self.scan.worst = self.scan.worst.max(finding.face.verdict);
         if self.scan.findings.len() < self.budget.limits().findings {
             self.scan.findings.push(finding);
-        } else {
-            self.unlisted += 1;
+            return;
+        }
+        self.unlisted += 1;
+        // A flood of small findings must not keep what matters off the list.
+        if let Some(lesser) = self.scan.findings.iter_mut().rev().find(|one| one.face.verdict < finding.face.verdict) {
+            *lesser = finding;
         }
     }
 }

@@ -386,6 +386,31 @@ impl Tape {
         Ok(&self.buffer[from..self.position])
     }
 
+    /// The next word between spaces or line feeds, of at most 64 bytes, and the space behind it.
+    ///
+    /// # Errors
+    /// When there is none, or it is longer.
+    pub fn word(&mut self, what: &'static str) -> Result<String, Unread> {
+        const SPACES_MAX: usize = 64;
+        const WORD_MAX: usize = 64;
+        let at = self.offset();
+        let held = self.fill(SPACES_MAX + WORD_MAX + 1)?;
+        let window = &self.buffered()[..held.min(SPACES_MAX + WORD_MAX + 1)];
+        let skipped = window.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let rest = &window[skipped..];
+        let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+        if end == 0 && skipped == held {
+            return Err(Unread::Truncated { what, at, wanted: 1, left: 0 });
+        }
+        if end == 0 || end > WORD_MAX {
+            return Err(Unread::malformed(what, at));
+        }
+        let word = String::from_utf8_lossy(&rest[..end]).into_owned();
+        let used = skipped + end + usize::from(rest.len() > end);
+        self.advance(used);
+        Ok(word)
+    }
+
     /// Moves to a place; beyond the end there is nothing to read.
     pub fn seek(&mut self, offset: u64) {
         if offset >= self.base && offset - self.base <= self.buffer.len() as u64 {

@@ -3,6 +3,7 @@
     for python in python3.6 python3.8 python3.10 python3.11 python3.12 python3.13; do $python make.py marshal >> marshal.txt; done
     VENV/bin/python make.py keras          # a virtual environment with keras, tensorflow and h5py
     VENV/bin/python make.py hdf5
+    VENV/bin/python make.py sevenzip       # one with py7zr
     VENV/bin/python make.py xgboost        # one with xgboost==1.7.6, the last that wrote its binary unasked
 
 `marshal.txt` has a line for each sample: the Python that made it, a name, the bytes in hexadecimal. Nothing here is ever
@@ -26,6 +27,23 @@ def marshalled():
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for name, source in SOURCES.items():
         print(version, name, marshal.dumps(compile(source, "sample.py", "exec")).hex())
+
+
+CALL = b"cos\nsystem\n(S'echo harmless'\ntR."
+
+
+def sevenzip():
+    import py7zr
+
+    def save(name, members, **options):
+        with py7zr.SevenZipFile(HERE / name, "w", **options) as archive:
+            for member, content in members.items():
+                archive.writestr(content, member)
+
+    filtered = [{"id": py7zr.FILTER_X86}, {"id": py7zr.FILTER_LZMA2, "preset": 6}]
+    save("honest.7z", {"note.txt": b"A note.\n" * 20, "values.json": b"[1, 2]", "empty.txt": b""}, filters=filtered)
+    save("hostile.7z", {"note.txt": b"A note.\n", "model.pkl": CALL}, filters=[{"id": py7zr.FILTER_LZMA, "preset": 6}])
+    save("encrypted.7z", {"model.pkl": CALL}, password="secret")
 
 
 def keras_models():

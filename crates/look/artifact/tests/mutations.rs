@@ -44,6 +44,11 @@ const ENDED: &[&str] = &[
     "joblib-zfile",
     "safetensors",
     "ubjson",
+    "7z",
+    "rar",
+    "r",
+    "java",
+    "torch7",
 ];
 
 #[test]

@@ -74,6 +74,10 @@ impl Members for Folder {
         &self.list
     }
 
+    fn on_disk(&self) -> bool {
+        true
+    }
+
     fn open(&self, name: &str) -> Result<Source, Unread> {
         let index = self.list.binary_search_by(|member| (*member.name).cmp(name));
         let index = index.map_err(|_| Unread::malformed(format!("member `{name}`"), 0))?;

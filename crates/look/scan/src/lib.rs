@@ -5,6 +5,7 @@
 
 mod digest;
 mod folder;
+mod texts;
 mod waiver;
 
 pub use waiver::{BadWaivers, Waiver, Waivers};
@@ -15,11 +16,16 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use haris_artifact::{Finding, Limits, Members, Scanner, Source, Verdict};
+use haris_artifact::{Budget, Face, Finding, Limits, Members, Scan, Scanner, Source, Verdict};
 use haris_domain::Digest;
 
 use crate::digest::Stamp;
 use crate::folder::Folder;
+
+/// Every rule that a scan may speak: of the engine of model files, and of texts in them.
+pub fn rules() -> impl Iterator<Item = &'static Face> {
+    haris_artifact::RULES.iter().chain(texts::RULES.iter()).copied()
+}
 
 /// How to scan.
 #[derive(Clone, Debug)]
@@ -123,24 +129,13 @@ fn file(path: &Path, root: Option<&Path>, scanner: &Scanner, options: &Options, 
         Err(error) => return unreadable(path, &error.to_string()),
     };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let budget = scanner.budget();
     let (scan, sha256) = std::thread::scope(|scope| {
         let hashing = options.digest.then(|| scope.spawn(|| digest::of(&source)));
-        let (done, over) = mpsc::channel::<()>();
-        let watched = budget.clone();
-        let time_max = options.time_max;
-        scope.spawn(move || {
-            if over.recv_timeout(time_max) == Err(mpsc::RecvTimeoutError::Timeout) {
-                watched.expire();
-            }
-        });
-        let scan = scanner.scan_within(&name, &source, &budget);
-        drop(done);
+        let scan = in_time(scanner, options, |budget| scanner.scan_within(&name, &source, budget));
         let sha256 = hashing.map(|hashing| hashing.join().ok().and_then(Result::ok));
         (scan, sha256)
     });
-    let mut findings = scan.findings;
-    let mut worst = findings.iter().map(|finding| finding.face.verdict).max().unwrap_or_default();
+    let (format, mut worst, mut findings) = everything(scan);
     let unsound = match (Stamp::of(&again), &sha256) {
         (Ok(now), None | Some(Some(_))) if now == stamp => None,
         (Ok(now), _) if now == stamp => Some("it could not be read to be hashed"),
@@ -150,7 +145,7 @@ fn file(path: &Path, root: Option<&Path>, scanner: &Scanner, options: &Options, 
         findings.push(Finding::unreadable(why));
         worst = worst.max(Verdict::Incomplete);
     }
-    conclude(path, scan.format, source.len(), sha256.flatten(), worst, findings, waivers)
+    conclude(path, format, source.len(), sha256.flatten(), worst, findings, waivers)
 }
 
 /// A folder that is one model.
@@ -159,14 +154,40 @@ fn whole(path: &Path, folder: Folder, scanner: &Scanner, options: &Options, waiv
     let sha256 = if options.digest { folder.digest().ok() } else { None };
     let odd = folder.odd();
     let members: Arc<dyn Members> = Arc::new(folder);
-    let scan = scanner.scan_members(&members, &scanner.budget());
-    let mut findings = scan.findings;
+    let scan = in_time(scanner, options, |budget| scanner.scan_members(&members, budget));
+    let (format, unlisted, mut findings) = everything(scan);
     findings.extend(odd.iter().map(|why| Finding::unreadable(why)));
     if options.digest && sha256.is_none() {
         findings.push(Finding::unreadable("it could not be read to be hashed"));
     }
-    let worst = findings.iter().map(|finding| finding.face.verdict).max().unwrap_or_default();
-    conclude(path, scan.format, size, sha256, worst, findings, waivers)
+    let worst = findings.iter().map(|finding| finding.face.verdict).fold(unlisted, Verdict::max);
+    conclude(path, format, size, sha256, worst, findings, waivers)
+}
+
+/// Runs a scan whose budget ends when its time does.
+fn in_time(scanner: &Scanner, options: &Options, scan: impl FnOnce(&Budget) -> Scan) -> Scan {
+    let budget = scanner.budget();
+    std::thread::scope(|scope| {
+        let (done, over) = mpsc::channel::<()>();
+        let (watched, time_max) = (budget.clone(), options.time_max);
+        scope.spawn(move || {
+            if over.recv_timeout(time_max) == Err(mpsc::RecvTimeoutError::Timeout) {
+                watched.expire();
+            }
+        });
+        let scan = scan(&budget);
+        drop(done);
+        scan
+    })
+}
+
+/// The format, the worst verdict of all findings, listed or not, and what both engines found.
+fn everything(scan: Scan) -> (&'static str, Verdict, Vec<Finding>) {
+    let worst = scan.verdict();
+    let Scan { format, mut findings, handed_over, .. } = scan;
+    findings.extend(texts::look(&handed_over));
+    let worst = findings.iter().map(|finding| finding.face.verdict).fold(worst, Verdict::max);
+    (format, worst, findings)
 }
 
 fn conclude(

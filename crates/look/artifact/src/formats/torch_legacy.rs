@@ -12,6 +12,7 @@ use crate::part::{Kind, Part};
 use crate::pickle::{self, Storage};
 use crate::refs;
 use crate::unread::Unread;
+use crate::weights::{self, Item, Weights};
 
 /// `0x1950a86a20f9469cfc6c` as a pickle of protocol 2, which is what `torch.load` looks for.
 const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -44,8 +45,9 @@ impl Format for TorchLegacy {
     }
 
     fn rules(&self) -> &'static [&'static Face] {
-        static RULES: &[&Face] = &[&SIZES];
-        RULES
+        static RULES: std::sync::LazyLock<Vec<&'static Face>> =
+            std::sync::LazyLock::new(|| [&SIZES].into_iter().chain(weights::RULES).collect());
+        &RULES
     }
 
     fn claim(&self, part: &Part) -> Claim {
@@ -72,6 +74,7 @@ impl Format for TorchLegacy {
         }
         // torch writes storages in the order of their keys' spelling.
         storages.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut weights = Weights::default();
         for storage in &storages {
             let Some(item) = item_bytes(&storage.kind) else {
                 context.find_at(&SIZES, at, format!("a storage of unknown type `{}`", storage.kind));
@@ -85,8 +88,12 @@ impl Format for TorchLegacy {
             if size > left {
                 return Err(Unread::Truncated { what: "storage", at, wanted: size, left });
             }
+            if let Some(kind) = item_kind(&storage.kind) {
+                weights.look(&storage.key, kind, &part.source.slice(at + 8, size), context)?;
+            }
             at += 8 + size;
         }
+        weights.conclude(context);
         let left = part.source.len() - at;
         if left > 0 {
             context.find_at(&SIZES, at, format!("{left} bytes after the last storage"));
@@ -94,6 +101,17 @@ impl Format for TorchLegacy {
         }
         Ok(())
     }
+}
+
+/// How an item of a storage class is stored, of types that weights have.
+pub(crate) fn item_kind(kind: &str) -> Option<Item> {
+    Some(match kind {
+        "FloatStorage" => Item::F32,
+        "DoubleStorage" => Item::F64,
+        "HalfStorage" => Item::F16,
+        "BFloat16Storage" => Item::Bf16,
+        _ => return None,
+    })
 }
 
 /// Bytes of one item of a storage class.

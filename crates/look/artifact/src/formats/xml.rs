@@ -80,6 +80,14 @@ impl Format for Xml {
         {
             return Claim::No;
         }
+        // Without a prologue, and of no root that models have, it is XML only if it ends like it.
+        let known = matches!(root.as_str(), "PMML" | "net" | "plist" | "java" | "svg");
+        let prologue = part.head.windows(5).take(8).any(|window| window == b"<?xml") || part.has_at(0, b"<!");
+        let tail = part.source.some(part.source.len().saturating_sub(64), 64).unwrap_or_default();
+        let closes = part.head.windows(2).any(|pair| pair == b"</" || pair == b"/>");
+        if !known && !prologue && (!closes || tail.trim_ascii_end().last() != Some(&b'>')) {
+            return Claim::No;
+        }
         Claim::Perhaps
     }
 
@@ -170,7 +178,10 @@ fn element(
     let attribute = |wanted: &str| attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let lower = name.to_ascii_lowercase();
     let includes = lower == "include" && (prefix.starts_with("xi") || attribute("href").is_some());
-    let script = matches!(lower.as_str(), "script" | "object" | "iframe" | "applet" | "stylesheet" | "transform")
+    // Interfaces of toolkits are described in `object`s as well; markup's have an address or a class.
+    let embeds =
+        lower == "object" && ["data", "classid", "codebase", "archive"].iter().any(|name| attribute(name).is_some());
+    let script = (embeds || matches!(lower.as_str(), "script" | "iframe" | "applet" | "stylesheet" | "transform"))
         && !(is_net && lower == "transform")
         && !is_pmml
         || lower == "script";

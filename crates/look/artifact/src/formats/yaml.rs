@@ -128,7 +128,11 @@ impl Format for Yaml {
 
 /// Most lines at the margin are keys.
 fn reads_as_yaml(head: &str) -> bool {
-    if head.contains("!!python/") || head.starts_with("%YAML") || head.starts_with("%TAG") {
+    if head.contains("!!python/")
+        || head.contains("tag:yaml.org,2002:python")
+        || head.starts_with("%YAML")
+        || head.starts_with("%TAG")
+    {
         return true;
     }
     let mut lines = head.lines();

@@ -18,6 +18,59 @@ pub(crate) struct Folder {
     claim: fn(&dyn Members) -> bool,
 }
 
+/// Endings of what is a model or a program by itself: a folder that holds one besides is a collection.
+const WHOLE: &[&str] = &[
+    "7z",
+    "bz2",
+    "cbm",
+    "dill",
+    "dll",
+    "engine",
+    "exe",
+    "gguf",
+    "gz",
+    "h5",
+    "hdf5",
+    "ipynb",
+    "joblib",
+    "keras",
+    "llamafile",
+    "mar",
+    "mlmodel",
+    "model",
+    "msgpack",
+    "nemo",
+    "npy",
+    "npz",
+    "onnx",
+    "pb",
+    "pdmodel",
+    "pdparams",
+    "pickle",
+    "pkl",
+    "plan",
+    "pmml",
+    "pt",
+    "pth",
+    "py",
+    "rar",
+    "rda",
+    "rdata",
+    "rds",
+    "safetensors",
+    "ser",
+    "sh",
+    "skops",
+    "so",
+    "t7",
+    "tar",
+    "tflite",
+    "ubj",
+    "xml",
+    "xz",
+    "zip",
+];
+
 /// Keras' archive of version 3.
 pub(crate) static KERAS: Folder = Folder {
     name: "keras",
@@ -26,22 +79,25 @@ pub(crate) static KERAS: Folder = Folder {
 
 /// torch.package: modules with sources and pickles.
 pub(crate) static TORCH_PACKAGE: Folder =
-    Folder { name: "torch-package", claim: |members| within(members, "/.data/extern_modules") };
+    Folder { name: "torch-package", claim: |members| within(members, ".data/extern_modules") };
 
 /// TorchScript: a program and its data.
 pub(crate) static TORCH_SCRIPT: Folder = Folder {
     name: "torchscript",
-    claim: |members| within(members, "/constants.pkl") && members.list().iter().any(|one| one.name.contains("/code/")),
+    claim: |members| within(members, "constants.pkl") && members.list().iter().any(|one| one.name.contains("/code/")),
 };
 
 /// What `torch.save` writes since 1.6.
 pub(crate) static TORCH: Folder =
-    Folder { name: "torch", claim: |members| within(members, "/data.pkl") && within(members, "/version") };
+    Folder { name: "torch", claim: |members| within(members, "data.pkl") && within(members, "version") };
 
-/// NumPy's archive of arrays.
+/// NumPy's archive of arrays. In a folder they are arrays each for itself.
 pub(crate) static NPZ: Folder = Folder {
     name: "npz",
-    claim: |members| !members.list().is_empty() && members.list().iter().all(|one| one.name.ends_with(".npy")),
+    claim: |members| {
+        let list = members.list();
+        !members.on_disk() && !list.is_empty() && list.iter().all(|one| one.name.ends_with(".npy"))
+    },
 };
 
 /// TensorFlow's SavedModel.
@@ -97,17 +153,22 @@ pub(crate) static CHECKPOINT: Folder = Folder {
 pub(crate) static ONNX: Folder =
     Folder { name: "onnx-folder", claim: |members| alone(members, ".onnx").is_some() && members.list().len() > 1 };
 
-/// Whether some member's path ends so.
-fn within(members: &dyn Members, ending: &str) -> bool {
-    members.list().iter().any(|member| member.name.ends_with(ending))
+/// Whether a member has this path in the one folder that torch puts at the top of its archives.
+fn within(members: &dyn Members, path: &str) -> bool {
+    members.list().iter().any(|member| member.name.split_once('/').is_some_and(|(_, rest)| rest == path))
 }
 
-/// The stem of the only file at the top that ends so.
+/// The stem of the only file at the top that ends so, if nothing else beside it is a model of its own.
 fn alone(members: &dyn Members, ending: &str) -> Option<String> {
-    let mut stems =
-        members.list().iter().filter(|one| !one.name.contains('/')).filter_map(|one| one.name.strip_suffix(ending));
-    let first = stems.next()?;
-    stems.next().is_none().then(|| first.to_owned())
+    let (mine, others): (Vec<_>, Vec<_>) =
+        members.list().iter().partition(|one| !one.name.contains('/') && one.name.ends_with(ending));
+    let [only] = mine[..] else { return None };
+    let is_whole = |name: &str| {
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+        WHOLE.contains(&ending.as_str())
+    };
+    let collection = others.iter().any(|one| is_whole(&one.name));
+    (!collection).then(|| only.name.strip_suffix(ending).unwrap_or_default().to_owned())
 }
 
 impl Layout for Folder {
@@ -148,9 +209,12 @@ mod tests {
         assert_eq!(layout(&["config.json", "metadata.json", "model.weights.h5"]), Some("keras"));
         assert_eq!(layout(&["net/data.pkl", "net/data/0", "net/version"]), Some("torch"));
         assert_eq!(layout(&["net/code/a.py", "net/constants.pkl", "net/data.pkl", "net/version"]), Some("torchscript"));
-        assert_eq!(layout(&["a.npy", "b.npy"]), Some("npz"));
+        assert_eq!(layout(&["a.npy", "b.npy"]), Some("npz"), "as in an archive");
         // Many models side by side are many artifacts.
         assert_eq!(layout(&["a.onnx", "b.onnx", "c.pkl"]), None);
+        assert_eq!(layout(&["a.onnx", "c.pkl"]), None);
+        assert_eq!(layout(&["ckpt.data-00000-of-00001", "ckpt.index", "m.gguf"]), None);
+        assert_eq!(layout(&["a/b/data.pkl", "a/b/version", "c.pkl"]), None);
         assert_eq!(layout(&["config.json", "readme.md"]), None);
     }
 

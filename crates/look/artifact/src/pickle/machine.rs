@@ -5,9 +5,10 @@
 //! then. [`Machine::step`] sees a window of the file and one opcode at a time; content longer than
 //! the window is skipped by the caller, so that an array of a gigabyte costs one seek.
 
+mod stack;
+
 use std::collections::HashMap;
 
-use crate::budget::Limit;
 use crate::knowledge::Knowledge;
 use crate::pickle::literal::{self, Shape};
 use crate::pickle::memo::Memo;
@@ -15,24 +16,14 @@ use crate::pickle::names::Names;
 use crate::pickle::note::Note;
 use crate::pickle::opcode as op;
 use crate::pickle::texts::Texts;
-use crate::pickle::value::{Arena, Sym, Value};
+use crate::pickle::value::{Arena, Value};
 use crate::source::Source;
 use crate::unread::Unread;
 
-/// Values that an unpickler may hold: 8 bytes each.
-const STACK_MAX: usize = 8_000_000;
 /// A `GLOBAL` line longer than this names nothing that could be imported.
 const NAME_BYTES_MAX: usize = 4_096;
 /// A line longer than this is passed by the caller.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// Containers whose content is kept while all of it is plain or text.
-const CONTENTS_ROOMY: usize = 50_000;
-/// Containers whose content is kept at all, and how much of each.
-const CONTENTS_MAX: usize = 200_000;
-const CONTENT_ITEMS_MAX: usize = 32;
-/// Breaks listed of one pickle.
-const BREAKS_MAX: usize = 4;
-
 /// What [`Machine::step`] made of the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -424,121 +415,6 @@ impl<'k> Machine<'k> {
             Some(bytes) => Step::Used(head + bytes.len()),
             None => Step::Content { head, len },
         })
-    }
-
-    pub(crate) fn push(&mut self, value: Value) -> Result<(), Unread> {
-        if self.stack.len() >= STACK_MAX {
-            return Err(Unread::Limit(Limit::Within("values on a pickle's stack")));
-        }
-        self.stack.push(value);
-        Ok(())
-    }
-
-    fn pop(&mut self, at: u64) -> Value {
-        let floor = self.marks.last().map_or(0, |mark| *mark as usize);
-        if self.stack.len() <= floor {
-            self.broken(at, "pops from an empty stack");
-        }
-        self.stack.pop().unwrap_or(Value::UNKNOWN)
-    }
-
-    /// Where the topmost mark lies in the stack, which is taken away.
-    fn mark(&mut self, at: u64) -> usize {
-        match self.marks.pop() {
-            Some(mark) => (mark as usize).min(self.stack.len()),
-            None => {
-                self.broken(at, "misses a mark");
-                0
-            }
-        }
-    }
-
-    fn put(&mut self, at: u64, index: u64) {
-        match self.stack.last() {
-            Some(&top) => self.memo.put(index, top),
-            None => self.broken(at, "memoizes from an empty stack"),
-        }
-    }
-
-    fn get(&mut self, at: u64, index: u64) -> Result<(), Unread> {
-        let value = self.memo.get(index);
-        if value.is_none() {
-            self.broken(at, "reads a memo entry that was never written");
-        }
-        self.push(value.unwrap_or(Value::UNKNOWN))
-    }
-
-    fn small_tuple(&mut self, at: u64, len: usize) -> Result<(), Unread> {
-        if self.stack.len() < len {
-            self.broken(at, "pops from an empty stack");
-        }
-        self.tuple_from(self.stack.len().saturating_sub(len))
-    }
-
-    fn tuple_from(&mut self, from: usize) -> Result<(), Unread> {
-        let tuple = self.tuple_of(from);
-        self.stack.truncate(from);
-        self.push(tuple)
-    }
-
-    /// A tuple of the stack's values from `from` on, which stay there.
-    fn tuple_of(&mut self, from: usize) -> Value {
-        let items = self.stack.get(from..).unwrap_or_default();
-        let wanted = self.keep_all || self.arena.roomy() || !items.iter().all(|item| item.is_plain());
-        if !wanted || items.is_empty() {
-            return Value::PLAIN;
-        }
-        self.arena.tuple(items).unwrap_or(Value::LOST)
-    }
-
-    /// LIST, DICT, FROZENSET: everything from the mark on, in one go.
-    fn gather(&mut self, at: u64, container: Value) -> Result<(), Unread> {
-        let from = self.mark(at);
-        self.keep(container, from);
-        self.stack.truncate(from);
-        self.push(container)
-    }
-
-    /// APPENDS and its like: values from `from` on go into what lies below them.
-    fn fill(&mut self, at: u64, from: usize, method: &'static str) -> Result<(), Unread> {
-        let Some(target) = from.checked_sub(1).and_then(|below| self.stack.get(below)).copied() else {
-            self.broken(at, "fills what is not there");
-            self.stack.truncate(from);
-            return Ok(());
-        };
-        match target.sym() {
-            Sym::List(_) | Sym::Dict(_) | Sym::Set(_) => self.keep(target, from),
-            _ => self.fill_other(at, target, method),
-        }
-        self.stack.truncate(from);
-        Ok(())
-    }
-
-    /// Remembers what a container holds, while it can matter and there is room.
-    fn keep(&mut self, container: Value, from: usize) {
-        let (Sym::List(id) | Sym::Dict(id) | Sym::Set(id)) = container.sym() else { return };
-        let items = self.stack.get(from..).unwrap_or_default();
-        let limit = if self.keep_all {
-            2 * CONTENTS_MAX
-        } else if items.iter().all(|item| item.is_plain() || matches!(item.sym(), Sym::Text(_) | Sym::Bytes(_))) {
-            CONTENTS_ROOMY
-        } else {
-            CONTENTS_MAX
-        };
-        if self.contents.len() >= limit && !(self.contents.len() < 2 * CONTENTS_MAX && self.contents.contains_key(&id))
-        {
-            return;
-        }
-        let held = self.contents.entry(id).or_default();
-        let room = CONTENT_ITEMS_MAX.saturating_sub(held.len());
-        held.extend(items.iter().take(room));
-    }
-
-    /// Notes what would stop an unpickler.
-    pub(crate) fn broken(&mut self, at: u64, reason: &'static str) {
-        if self.breaks.len() < BREAKS_MAX {
-            self.breaks.push((at, reason));
-        }
     }
 }
 

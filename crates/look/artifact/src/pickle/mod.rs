@@ -119,6 +119,10 @@ pub(crate) fn has_header(head: &[u8]) -> bool {
 /// # Errors
 /// As [`read`].
 pub(crate) fn is_pickle(source: &Source, knowledge: &Knowledge, budget: &Budget) -> Result<bool, Unread> {
+    // `P` asks the loader for an object by name, and pickle's own unpickler stops at that; a zip begins so.
+    if source.head(4)?.starts_with(b"PK\x03\x04") {
+        return Ok(false);
+    }
     // No pickle begins with these, and every text does.
     if source.head(1)?.first().is_none_or(|first| b" \t\r\n#<\"'{".contains(first)) {
         return Ok(false);

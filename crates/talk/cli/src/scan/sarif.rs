@@ -1,14 +1,13 @@
 //! SARIF 2.1.0 of a scan.
 
-use haris_artifact::{RULES, Verdict};
+use haris_artifact::Verdict;
 use haris_domain::Severity;
 use haris_scan::Artifact;
 use serde_json::{Value, json};
 
 /// The whole report: every rule of the engine, every finding with the artifact's path as its location.
 pub(super) fn document(artifacts: &[Artifact]) -> Value {
-    let rules: Vec<Value> = RULES
-        .iter()
+    let rules: Vec<Value> = haris_scan::rules()
         .map(|face| {
             json!({
                 "id": face.rule.id,

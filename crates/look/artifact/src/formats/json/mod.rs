@@ -7,6 +7,8 @@ mod hub;
 pub(super) mod install;
 pub(super) mod keras;
 mod notebook;
+mod paddle;
+mod skops;
 pub(super) mod target;
 mod tokenizer;
 mod trees;
@@ -56,6 +58,8 @@ pub(super) static SHAPES: &[&dyn Shape] = &[
     &notebook::Notebook,
     &tokenizer::Tokenizer,
     &trees::Trees,
+    &paddle::Paddle,
+    &skops::Skops,
     &hub::Hub,
     &keras::Keras,
     &target::Target,

@@ -156,6 +156,14 @@ fn python_lines(place: &str, source: &str, program: &mut String, context: &mut C
             let mut words = magic.splitn(2, char::is_whitespace);
             match words.next().unwrap_or("") {
                 "system" | "sx" | "sc" => command(place, words.next().unwrap_or(""), context),
+                // `%run`, `%load` and `%pycat` take addresses as well as files.
+                name @ ("run" | "load" | "loadpy") if magic.contains("://") => {
+                    let detail = format!("{place}: `%{name}` fetches and runs code: `{}`", shown(magic, 160));
+                    context.find(&SHELL, detail);
+                }
+                name @ ("load_ext" | "reload_ext") if words.next().is_none_or(|module| !is_known_extension(module)) => {
+                    context.find(&COMMAND, format!("{place}: `%{name}` imports a module: `{}`", shown(magic, 160)));
+                }
                 "time" | "timeit" | "prun" | "memit" | "pylab_eval" => {
                     let _ = writeln!(program, "{indent}{}", words.next().unwrap_or("pass"));
                     continue;
@@ -170,6 +178,34 @@ fn python_lines(place: &str, source: &str, program: &mut String, context: &mut C
             program.push('\n');
         }
     }
+}
+
+/// Extensions that come with IPython, or that notebooks about models load all the time.
+fn is_known_extension(module: &str) -> bool {
+    matches!(
+        module.trim(),
+        "autoreload"
+            | "storemagic"
+            | "tensorboard"
+            | "line_profiler"
+            | "memory_profiler"
+            | "watermark"
+            | "sql"
+            | "cython"
+            | "Cython"
+            | "rpy2.ipython"
+            | "google.colab.data_table"
+            | "nb_black"
+            | "lab_black"
+            | "dotenv"
+            | "tensorboard.notebook"
+            | "cudf.pandas"
+            | "cuml.accel"
+            | "jupyter_black"
+            | "ipyparallel"
+            | "bigquery_magics"
+            | "google.cloud.bigquery"
+    )
 }
 
 fn command(place: &str, text: &str, context: &mut Context<'_>) {
