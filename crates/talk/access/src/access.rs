@@ -104,6 +104,15 @@ impl Access {
         }
     }
 
+    /// Whether `who` reaches so far as a permission, whatever the operation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reaches(&self, who: &Who, permission: &str) -> Result<bool, AccessError> {
+        let holds = |founded| self.0.authority.holds(who, permission, founded);
+        Ok(holds(true) || holds(self.founded().await?))
+    }
+
     /// Whether `who`, a person, holds a permission: for pages that show what is out of reach as such.
     #[must_use]
     pub fn holds(&self, who: &Who, permission: &str) -> bool {

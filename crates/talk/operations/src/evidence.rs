@@ -70,6 +70,11 @@ impl Operation for ExportEvidence {
     type Input = ExportInput;
     type Answer = ExportAnswer;
 
+    fn also(input: &ExportInput) -> Option<&'static str> {
+        // A bundle that opens texts shows them.
+        input.with_payloads.then_some("events.reveal")
+    }
+
     async fn run(context: &Context, actor: &Actor, input: ExportInput) -> Result<ExportAnswer, Refusal> {
         let filter = input.filter.iter().map(|one| one.parse::<Filter>()).collect::<Result<Vec<_>, _>>();
         let now = context.now();

@@ -26,6 +26,11 @@ pub trait Operation: Send + Sync + 'static {
     /// What is answered.
     type Answer: DeserializeOwned + Serialize + Send;
 
+    /// A permission that this input takes besides.
+    fn also(_input: &Self::Input) -> Option<&'static str> {
+        None
+    }
+
     /// What it would change, as that is now: a second person agrees to a change from just this. Refuses what could not be
     /// carried out in any case.
     ///
@@ -46,6 +51,7 @@ pub trait Operation: Send + Sync + 'static {
 pub struct Entry {
     /// What a door needs to know.
     pub meta: &'static OperationMeta,
+    also: fn(Value) -> Result<Option<&'static str>, Refusal>,
     pub(crate) before: for<'a> fn(&'a Context, Value) -> BoxFuture<'a, Result<Value, Refusal>>,
     pub(crate) run: for<'a> fn(&'a Context, &'a Actor, Value) -> BoxFuture<'a, Result<Value, Refusal>>,
 }
@@ -53,6 +59,7 @@ pub struct Entry {
 const fn entry<O: Operation>() -> Entry {
     Entry {
         meta: &O::META,
+        also: |input| Ok(O::also(&read::<O>(input)?)),
         before: |context, input| Box::pin(before_json::<O>(context, input)),
         run: |context, actor, input| Box::pin(run_json::<O>(context, actor, input)),
     }
@@ -136,6 +143,12 @@ pub async fn perform(context: &Context, who: &Who, name: &str, input: Value) -> 
 async fn allowed(context: &Context, who: &Who, operation: &Entry, input: Value) -> Result<Value, Refusal> {
     if let Err(reason) = context.access.may(who, operation.meta).await? {
         return Err(Refusal::new(RefusalCode::Forbidden, reason.to_string()));
+    }
+    if let Some(permission) = (operation.also)(input.clone())?
+        && !context.access.reaches(who, permission).await?
+    {
+        let message = format!("`{}` of this kind takes the permission `{permission}` besides", operation.meta.name);
+        return Err(Refusal::new(RefusalCode::Forbidden, message));
     }
     // Until there is an officer there are no two persons: whoever runs the host is alone responsible.
     if operation.meta.approval == Approval::SecondPerson && context.access.founded().await? {

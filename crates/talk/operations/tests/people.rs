@@ -215,3 +215,24 @@ async fn whoever_lost_the_way_is_rescued_after_an_hour() {
     assert_eq!(again.account, officer.account);
     assert_eq!(scene.recorded("access.person.invited/1").await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_bundle_that_opens_texts_takes_whoever_may_see_them() {
+    let scene = Scene::new().await;
+    let officer = scene.found().await;
+    let auditor = scene.person(&["auditor"]).await;
+    scene.exchange("mobile-app", "My QID is [REDACTED:QID]").await;
+    scene.settle().await;
+    let asked = |with_payloads: bool| json!({ "with_payloads": with_payloads });
+    let refused = scene.ask_as(&auditor.account, "ledger.export", asked(true)).await.unwrap_err();
+    assert_eq!(refused.code, RefusalCode::Forbidden, "{refused}");
+    scene.ask_as(&auditor.account, "ledger.export", asked(false)).await.unwrap();
+    scene.ask_as(&officer.account, "ledger.export", asked(true)).await.unwrap();
+
+    let who = scene.context.access.person(&officer.account).await.unwrap().unwrap();
+    let scopes = ["ledger.export".to_owned()].into();
+    let token = scene.context.access.issue_token(&who, &scopes, 1).await.unwrap();
+    let who = scene.context.access.token(&token.secret).await.unwrap().unwrap();
+    let refused = perform(&scene.context, &who, "ledger.export", asked(true)).await.unwrap_err();
+    assert_eq!(refused.code, RefusalCode::Forbidden, "a token for bundles is none for texts: {refused}");
+}
